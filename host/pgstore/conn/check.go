@@ -39,7 +39,7 @@ func readServer(ctx context.Context, c *pgx.Conn) (s server, err error) {
 func checkServer(ctx context.Context, c *pgx.Conn, log *slog.Logger) error {
 	s, err := readServer(ctx, c)
 	if err != nil {
-		return coded("check the PostgreSQL server", err)
+		return Coded("check the PostgreSQL server", err)
 	}
 	if err := s.check(); err != nil {
 		return err

@@ -88,6 +88,7 @@ func settings(cfg Config) (*pgxpool.Config, error) {
 	}
 	dialer := &net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, Interval: time.Second, Count: 3}}
 	c.DialFunc = dialer.DialContext
+	c.OnNotice = noteWarning
 	// A cancelled statement is cancelled on the server, and the connection stays of use.
 	c.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler {
 		return &pgconn.CancelRequestContextWatcherHandler{Conn: conn, DeadlineDelay: time.Second}
@@ -123,5 +124,5 @@ func refusal(c *pgx.ConnConfig, err error) error {
 		return fault.New(fault.Invalid, "connect to the PostgreSQL %s: the server, or a pooler before it, refuses the settings of the "+
 			"connection: connect to the server itself, or to a pooler in session mode: %s", where, refused.Message)
 	}
-	return coded("connect to the PostgreSQL "+where, err)
+	return Coded("connect to the PostgreSQL "+where, err)
 }

@@ -27,10 +27,10 @@ func unavailable(format string, args ...any) error {
 	return err
 }
 
-// coded wraps an error with the operation and gives it a fault code. Only this package
+// Coded wraps an error with the operation and gives it a fault code. Only this package
 // interprets SQLSTATEs, and only those on which something depends here. nil stays nil, and
 // an error that has a code keeps it.
-func coded(doing string, err error) error {
+func Coded(doing string, err error) error {
 	var known *fault.Error
 	var refused *pgconn.PgError
 	switch {

@@ -40,7 +40,7 @@ func migrate(ctx context.Context, c *pgx.Conn, cfg Config) error {
 		return fault.New(fault.Invalid, "%s: the user may not make it: as the owner of the database, run CREATE SCHEMA %s AUTHORIZATION %s: %s",
 			doing, cfg.Schema, pgx.Identifier{c.Config().User}.Sanitize(), refused.Message)
 	}
-	return coded(doing, err)
+	return Coded(doing, err)
 }
 
 // lockOf returns the advisory lock of a schema, which no other program uses by chance.

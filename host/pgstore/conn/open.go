@@ -40,7 +40,7 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, settings)
 	if err != nil {
-		return nil, coded("open the PostgreSQL database", err)
+		return nil, Coded("open the PostgreSQL database", err)
 	}
 	d := &DB{pool: pool, schema: cfg.Schema, log: cfg.Logger}
 	d.notify = newNotifier(settings.ConnConfig.Copy(), cfg.Schema, cfg.Logger)

@@ -12,7 +12,7 @@ import (
 // callbacks must set everything anew. Errors are as of Read.
 func (d *DB) Pipeline(ctx context.Context, doing string, fill func(b *pgx.Batch)) error {
 	if err := d.usable(ctx); err != nil {
-		return coded(doing, err)
+		return Coded(doing, err)
 	}
 	limited, cancel := context.WithTimeout(ctx, transactionLimit)
 	defer cancel()

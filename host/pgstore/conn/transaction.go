@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/berth-host/berth/host/fault"
@@ -25,7 +26,7 @@ const (
 // the end of ctx caused wraps the context's.
 func (d *DB) Read(ctx context.Context, doing string, fn func(ctx context.Context, tx pgx.Tx) error) error {
 	if err := d.usable(ctx); err != nil {
-		return coded(doing, err)
+		return Coded(doing, err)
 	}
 	limited, cancel := context.WithTimeout(ctx, transactionLimit)
 	defer cancel()
@@ -49,7 +50,7 @@ func (d *DB) Read(ctx context.Context, doing string, fn func(ctx context.Context
 // caller repeats with the same keys. Another epoch than the fence's is spec.ErrFenced.
 func (d *DB) Write(ctx context.Context, doing string, fn func(ctx context.Context, tx pgx.Tx) error) error {
 	if err := d.usable(ctx); err != nil {
-		return coded(doing, err)
+		return Coded(doing, err)
 	}
 	var err error
 	for range maxRuns {
@@ -74,13 +75,33 @@ func (d *DB) write(ctx context.Context, fn func(ctx context.Context, tx pgx.Tx) 
 	if err := fn(whole, tx); err != nil {
 		return err
 	}
-	if err := tx.Commit(whole); err != nil {
-		if state(err) == "" && !errors.Is(err, pgx.ErrTxCommitRollback) {
-			return unavailable("the result of the commit is not known: %w", err)
-		}
+	return commit(whole, tx)
+}
+
+// commit commits a transaction. Its result is not known after an error that is not the
+// server's, nor after a warning: when somebody cancels the wait for the synchronous standby,
+// the server commits, warns, and reports a success.
+func commit(ctx context.Context, tx pgx.Tx) error {
+	notes := tx.Conn().PgConn().CustomData()
+	delete(notes, warned)
+	err := tx.Commit(ctx)
+	warning, cancelled := notes[warned]
+	switch {
+	case err == nil && cancelled:
+		return unavailable("the commit is not confirmed by the synchronous standby: %v", warning)
+	case err == nil || state(err) != "" || errors.Is(err, pgx.ErrTxCommitRollback):
 		return err
 	}
-	return nil
+	return unavailable("the result of the commit is not known: %w", err)
+}
+
+// warned is the key of a connection's last warning without a code of its own.
+const warned = "warned"
+
+func noteWarning(c *pgconn.PgConn, n *pgconn.Notice) {
+	if n.Code == "01000" {
+		c.CustomData()[warned] = n.Message
+	}
 }
 
 // begin begins a transaction. wait bounds the wait for a connection. When that was lost
@@ -150,5 +171,5 @@ func (d *DB) failed(doing string, err error) error {
 	if lost(err) || state(err) == "25006" {
 		d.pool.Reset() // the others are of the server before its restart, or before a failover
 	}
-	return coded(doing, err)
+	return Coded(doing, err)
 }

@@ -1,0 +1,375 @@
+package pglog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/pgstore/conn"
+	"github.com/berth-host/berth/host/spec"
+)
+
+// Bounds of one group; a larger call is a group of its own.
+const (
+	maxQueued      = 1024 // waiting calls; further callers block
+	maxGroupEvents = 1024
+	maxGroupBytes  = 8 << 20
+	// maxLinger bounds how long a group waits for the callers of the one before, which have
+	// just been woken and are likely to publish again.
+	maxLinger = time.Millisecond
+)
+
+// call is one Append.
+type call struct {
+	events   []*event.Event
+	size     int64
+	fence    spec.Fence
+	fenced   bool
+	state    atomic.Int32 // queued, then taken or withdrawn
+	receipts []event.Receipt
+	err      error
+	done     chan struct{}
+}
+
+const (
+	queued int32 = iota
+	taken
+	withdrawn
+)
+
+// appends is the queue of the writer.
+type appends struct {
+	queue    chan *call
+	stopped  chan struct{} // closed when the writer takes no more
+	carried  *call         // did not fit into the last group
+	expected int           // callers
+	took     time.Duration // the last group
+	repeats  bool          // the last group had events whose keys were taken
+}
+
+func (a *appends) open() {
+	a.queue, a.stopped = make(chan *call, maxQueued), make(chan struct{})
+}
+
+// Append implements bus.Log. The events of concurrent calls are appended in one transaction.
+func (l *Log) Append(ctx context.Context, events []*event.Event) ([]event.Receipt, error) {
+	const doing = "append events"
+	if err := l.usable(ctx, doing); err != nil {
+		return nil, err
+	}
+	if len(events) == 0 {
+		return nil, nil
+	}
+	c := &call{events: events, done: make(chan struct{})}
+	for i, ev := range events {
+		if ev == nil {
+			return nil, fault.New(fault.Invalid, "%s: event %d of %d is nil", doing, i+1, len(events))
+		}
+		c.size += ev.Size()
+	}
+	c.fence, c.fenced = spec.FenceOf(ctx)
+	if err := l.submit(ctx, c); err != nil {
+		return nil, conn.Coded(doing, err)
+	}
+	return c.receipts, nil
+}
+
+// submit queues a call and waits for its result. The end of ctx withdraws it as long as the
+// writer has not taken it.
+func (l *Log) submit(ctx context.Context, c *call) error {
+	select {
+	case l.appends.queue <- c:
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-l.appends.stopped:
+		return errClosed("append events")
+	}
+	select {
+	case <-c.done:
+	case <-l.appends.stopped: // it may have been queued after the writer ended
+		if c.state.CompareAndSwap(queued, withdrawn) {
+			return errClosed("append events")
+		}
+		<-c.done
+	case <-ctx.Done():
+		if c.state.CompareAndSwap(queued, withdrawn) {
+			return ctx.Err()
+		}
+		<-c.done
+	}
+	return c.err
+}
+
+// runWriter appends the queued calls until the log is closed.
+func (l *Log) runWriter() {
+	a := &l.appends
+	defer close(a.stopped)
+	for {
+		first := a.carried
+		a.carried = nil
+		if first == nil {
+			select {
+			case first = <-a.queue:
+			case <-l.closing:
+				return
+			}
+		}
+		group := a.gather(first, l.closing)
+		if len(group) == 0 {
+			continue
+		}
+		began := time.Now()
+		l.appendGroup(group)
+		a.took = time.Since(began)
+		a.expected = max(len(group)+len(a.queue), a.expected-a.expected/8-1)
+		for _, c := range group {
+			close(c.done)
+		}
+	}
+}
+
+// gather takes the waiting calls into one group. When several callers are expected it waits a
+// moment for three quarters of them: a group costs about the same for few events as for many.
+func (a *appends) gather(first *call, closing <-chan struct{}) (group []*call) {
+	events, bytes := 0, int64(0)
+	var linger <-chan time.Time
+	for c := first; ; c = nil {
+		if c == nil {
+			select {
+			case c = <-a.queue:
+			default:
+				want := a.expected * 3 / 4
+				if len(group) >= want || len(group) == 0 {
+					return group
+				}
+				if linger == nil {
+					timer := time.NewTimer(min(a.took/2, maxLinger))
+					defer timer.Stop()
+					linger = timer.C
+				}
+				select {
+				case c = <-a.queue:
+				case <-linger:
+					a.expected = len(group)
+					return group
+				case <-closing:
+					return group
+				}
+			}
+		}
+		if events > 0 && (events+len(c.events) > maxGroupEvents || bytes+c.size > maxGroupBytes) {
+			a.carried = c
+			return group
+		}
+		if c.state.CompareAndSwap(queued, taken) {
+			group, events, bytes = append(group, c), events+len(c.events), bytes+c.size
+		}
+	}
+}
+
+// appendGroup appends the events of the calls in one transaction and sets their results.
+func (l *Log) appendGroup(group []*call) {
+	var g *fast
+	var err error
+	if !l.appends.repeats {
+		g, err = l.appendNew(group)
+	}
+	if g != nil && err == nil {
+		l.advance(g.base, g.records)
+	}
+	if g == nil && err == nil {
+		if err = l.appendAny(group); err == nil {
+			l.CatchUp(context.Background())
+		}
+	}
+	if err != nil {
+		for _, c := range group {
+			c.receipts, c.err = nil, err
+		}
+		return
+	}
+	l.db.Notify(topic)
+}
+
+// appendEvents appends events of which no key is taken, in one statement: the row head is locked
+// by its change, and the statement inserts with the values of the changed row. It returns no
+// row, and changes nothing, when the log would be too large, or when there are scheduled
+// events and the keys must be compared with theirs.
+const appendEvents = `WITH h AS (
+		UPDATE head SET seq = seq + $9::bigint, events = events + $9::bigint, bytes = bytes + $1::bigint, at = greatest(at, $2::bigint)
+		WHERE ($10::bigint = 0 OR bytes + $1::bigint <= $10::bigint) AND ($11::boolean OR scheduled + cancelled = 0)
+		RETURNING seq - $9::bigint AS base, at),
+	added AS (
+		INSERT INTO events (seq, event_id, idempotency_key, type, subject, appended_at, envelope, origin)
+		SELECT h.base + e.n, e.id, e.key, e.type, e.subject, h.at, e.envelope, e.origin FROM h, ` + unnested + `
+		ON CONFLICT (idempotency_key) DO NOTHING RETURNING 1)
+	SELECT base, (SELECT count(*) FROM added) FROM h`
+
+// fast is a group of new events.
+type fast struct {
+	base    uint64
+	records []event.Record
+}
+
+// errRepeated undoes a transaction of which an event's key was taken.
+var errRepeated = fault.New(fault.Conflict, "an idempotency key is taken")
+
+// appendNew appends the events of a group that are all due now, if none of their keys is taken.
+// It returns nil when that is not so; then it has changed nothing.
+func (l *Log) appendNew(group []*call) (*fast, error) {
+	var cols columns
+	var size int64
+	var events []*event.Event
+	seen := make(map[string]bool)
+	named := false
+	for _, c := range group {
+		size += c.size
+		if c.fenced {
+			return nil, nil
+		}
+		for _, ev := range c.events {
+			key := ev.Metadata().IdempotencyKey
+			if !ev.Deferral().IsZero() || seen[key] {
+				return nil, nil
+			}
+			seen[key] = true
+			named = named || key != ev.ID()
+			cols.add(ev)
+			events = append(events, ev)
+		}
+	}
+	g := &fast{}
+	err := l.db.Write(context.Background(), "append events", func(ctx context.Context, tx pgx.Tx) error {
+		var base, added int64
+		args := append(cols.values(size, l.now().UnixNano()), int64(len(events)), l.maxBytes.Load(), !named)
+		if err := tx.QueryRow(ctx, appendEvents, args...).Scan(&base, &added); err != nil {
+			return err
+		}
+		if added != int64(len(events)) {
+			return errRepeated
+		}
+		g.base = uint64(base)
+		return nil
+	})
+	if errors.Is(err, errRepeated) || errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	g.number(group, events)
+	return g, nil
+}
+
+// number gives the events of a group their Seqs.
+func (g *fast) number(group []*call, events []*event.Event) {
+	g.records = make([]event.Record, len(events))
+	for i, ev := range events {
+		g.records[i] = event.Record{Seq: g.base + uint64(i) + 1, Event: ev.WithoutDeferral()}
+	}
+	i := 0
+	for _, c := range group {
+		c.receipts = make([]event.Receipt, len(c.events))
+		for j, ev := range c.events {
+			c.receipts[j] = event.Receipt{Seq: g.records[i].Seq, EventID: ev.ID(), IdempotencyKey: ev.Metadata().IdempotencyKey}
+			i++
+		}
+	}
+}
+
+// appendAny appends any group: it locks the row head, looks at every key, and judges each call
+// by itself.
+func (l *Log) appendAny(group []*call) error {
+	var all []*event.Event
+	var fences []spec.Fence
+	for _, c := range group {
+		all = append(all, c.events...)
+		if c.fenced {
+			fences = append(fences, c.fence)
+		}
+	}
+	repeats := false
+	err := l.db.Write(context.Background(), "append events", func(ctx context.Context, tx pgx.Tx) error {
+		repeats = false
+		stale, err := conn.Stale(ctx, tx, fences)
+		if err != nil {
+			return err
+		}
+		h, err := LockHead(ctx, tx)
+		if err != nil {
+			return err
+		}
+		h.Now = l.now()
+		known, err := find(ctx, tx, all)
+		if err != nil {
+			return err
+		}
+		repeats = len(known) > 0
+		// New events are inserted at once, after the Seqs of all are known.
+		p := plan{head: h, known: known, seq: h.Seq, bytes: h.Bytes, limit: l.maxBytes.Load()}
+		for _, c := range group {
+			c.receipts, c.err = nil, nil
+			if c.fenced && isStale(stale, c.fence) {
+				c.err = fmt.Errorf("append events: unit %s, epoch %d: %w", c.fence.Unit, c.fence.Epoch, spec.ErrFenced)
+				continue
+			}
+			c.receipts, c.err = p.take(c)
+		}
+		_, err = Insert(ctx, tx, h, p.events)
+		return err
+	})
+	l.appends.repeats = repeats
+	return err
+}
+
+func isStale(stale []spec.Fence, f spec.Fence) bool {
+	for _, s := range stale {
+		if s == f {
+			return true
+		}
+	}
+	return false
+}
+
+// plan collects the new events of a group in the order in which Insert numbers them.
+type plan struct {
+	head   *Head
+	known  map[string]holder
+	seq    uint64
+	bytes  int64
+	limit  int64
+	events []*event.Event
+}
+
+func (p *plan) take(c *call) ([]event.Receipt, error) {
+	if p.limit > 0 && p.bytes+c.size > p.limit {
+		return nil, fmt.Errorf("append events: %w", event.LogFull(p.bytes, p.limit))
+	}
+	receipts := make([]event.Receipt, len(c.events))
+	for i, ev := range c.events {
+		m := ev.Metadata()
+		if by, found := p.known[m.IdempotencyKey]; found {
+			receipts[i] = by.receipt(ev)
+			continue
+		}
+		receipts[i] = event.Receipt{EventID: m.EventID, IdempotencyKey: m.IdempotencyKey}
+		first := holder{record: event.Record{Event: ev}}
+		if due := dueAt(ev, p.head.Now); !due.IsZero() {
+			due = timeOf(due.UnixNano())
+			receipts[i].Due, first.later = due, &event.Scheduled{Event: ev.WithoutDeferral(), Due: due, Accepted: p.head.Now}
+		} else {
+			p.seq++
+			receipts[i].Seq, first.record.Seq = p.seq, p.seq
+		}
+		p.known[m.IdempotencyKey] = first
+		p.bytes += ev.Size()
+		p.events = append(p.events, ev)
+	}
+	return receipts, nil
+}

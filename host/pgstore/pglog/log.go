@@ -1,0 +1,213 @@
+package pglog
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/berth-host/berth/host/bus"
+	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/pgstore/conn"
+)
+
+// Config sets up a Log. DB is required.
+type Config struct {
+	DB       *conn.DB
+	Window   *bus.Window      // nil makes one with the defaults
+	MaxBytes int64            // see bus.Log
+	Now      func() time.Time // nil is time.Now
+	Logger   *slog.Logger     // nil discards
+	// Removed, if it is not nil, runs in each transaction of Trim after it has removed events
+	// and moved Head.Trimmed from one Seq to another, and removes what the engine has of these
+	// events besides deliveries and attempts.
+	Removed func(ctx context.Context, tx pgx.Tx, from, to uint64) error
+	// SkipFor, if it is not nil, runs in the transaction of Skip: it gives each handler that has
+	// not had one of the unreadable events, or has it open, a dead delivery of it, and returns
+	// the handlers by name.
+	SkipFor func(ctx context.Context, tx pgx.Tx, from, to uint64, unreadable []uint64, now time.Time) ([]string, error)
+	// Lost, if it is not nil, is called when the database has lost events that this host has
+	// seen; see errLost. Everything that was made from the log is to be loaded again.
+	Lost func(error)
+}
+
+// Log is the event log. All methods are safe for concurrent use.
+type Log struct {
+	cfg      Config
+	db       *conn.DB
+	window   *bus.Window
+	log      *slog.Logger
+	now      func() time.Time
+	maxBytes atomic.Int64
+
+	closing chan struct{}
+	closed  sync.Once
+	running sync.WaitGroup
+	appends appends
+
+	// tail orders the changes of the window. The fields below belong to its holder.
+	tail     sync.Mutex
+	store    string
+	trimmed  uint64
+	timeline string
+	newest   event.Record // the last one that was added
+}
+
+// Open reads the end of the log and follows it. Close it before its DB.
+func Open(ctx context.Context, cfg Config) (*Log, error) {
+	l := &Log{cfg: cfg, db: cfg.DB, window: cfg.Window, log: cfg.Logger, now: cfg.Now, closing: make(chan struct{})}
+	if l.window == nil {
+		l.window = bus.NewWindow(bus.WindowConfig{})
+	}
+	if l.log == nil {
+		l.log = slog.New(slog.DiscardHandler)
+	}
+	if l.now == nil {
+		l.now = time.Now
+	}
+	l.maxBytes.Store(cfg.MaxBytes)
+	l.appends.open()
+	if err := l.reset(ctx); err != nil {
+		return nil, err
+	}
+	l.running.Go(l.follow)
+	l.running.Go(l.runWriter)
+	return l, nil
+}
+
+// Close waits for the appends under way. Every later call is fault.Unavailable, and so are
+// those that wait. It is safe to call more than once.
+func (l *Log) Close() {
+	l.closed.Do(func() { close(l.closing) })
+	l.running.Wait()
+}
+
+func (l *Log) usable(ctx context.Context, doing string) error {
+	if err := ctx.Err(); err != nil {
+		return conn.Coded(doing, err)
+	}
+	select {
+	case <-l.closing:
+		return errClosed(doing)
+	default:
+		return nil
+	}
+}
+
+func errClosed(doing string) error {
+	return fault.New(fault.Unavailable, "%s: the log is closed", doing)
+}
+
+// SetMaxBytes implements bus.Log.
+func (l *Log) SetMaxBytes(bytes int64) { l.maxBytes.Store(bytes) }
+
+// Last implements bus.Log: the highest Seq that this host has seen.
+func (l *Log) Last() uint64 { return l.window.Last() }
+
+// Wait implements bus.Log.
+func (l *Log) Wait(ctx context.Context, after uint64) error {
+	const doing = "wait for events"
+	if err := l.usable(ctx, doing); err != nil {
+		return err
+	}
+	if err := l.window.Wait(ctx, after, l.closing); err != nil {
+		return conn.Coded(doing, err)
+	}
+	if l.Last() <= after {
+		return errClosed(doing)
+	}
+	return nil
+}
+
+const maxRead = 4096 // records that one Read returns at most
+
+// Read implements bus.Log. It returns no event above Last: the window gets those first.
+func (l *Log) Read(ctx context.Context, from uint64, limit int) (records []event.Record, err error) {
+	const doing = "read the log"
+	if limit < 1 {
+		return nil, fault.New(fault.Invalid, "%s: the limit is %d, but must be at least 1", doing, limit)
+	}
+	if err := l.usable(ctx, doing); err != nil {
+		return nil, err
+	}
+	limit = min(limit, maxRead)
+	if records, ok := l.window.Read(from, limit); ok {
+		return records, nil
+	}
+	last := l.Last()
+	err = l.db.Read(ctx, doing, func(ctx context.Context, tx pgx.Tx) error {
+		records, err = readRange(ctx, tx, from, last, limit)
+		var bad *event.Unreadable
+		if errors.As(err, &bad) && len(records) > 0 {
+			return nil // the next Read begins there
+		}
+		return err
+	})
+	if err != nil {
+		return nil, unreadable(err)
+	}
+	return records, nil
+}
+
+// readRange returns events from one Seq to another, both included, at most limit. It passes
+// over those that were skipped. With an error it also returns those before.
+func readRange(ctx context.Context, tx pgx.Tx, from, to uint64, limit int) ([]event.Record, error) {
+	for {
+		rows, err := tx.Query(ctx, `SELECT seq, envelope, origin FROM events WHERE seq >= $1 AND seq <= $2 ORDER BY seq LIMIT $3`,
+			signed(from), signed(to), limit)
+		records, err := scan(rows, err)
+		var bad *event.Unreadable
+		if !errors.As(err, &bad) || len(records) > 0 {
+			return records, err
+		}
+		until, skipped, failed := skippedAt(ctx, tx, bad.Seq)
+		if failed != nil || !skipped {
+			return nil, errors.Join(err, failed)
+		}
+		from = until + 1
+	}
+}
+
+// scan reads rows of seq, envelope and origin. A row that is no event is *event.Unreadable;
+// the records before it are returned, too.
+func scan(rows pgx.Rows, err error) ([]event.Record, error) {
+	if err != nil {
+		return nil, err
+	}
+	var records []event.Record
+	var seq int64
+	var envelope, encoded []byte
+	var origin event.Origin // of the event before, which often has the same
+	var before string
+	_, err = pgx.ForEachRow(rows, []any{&seq, &envelope, &encoded}, func() error {
+		if string(encoded) != before {
+			before = string(encoded)
+			origin = event.ParseOrigin(before)
+		}
+		ev, err := event.ParseStored(string(envelope), origin)
+		if err != nil {
+			return &event.Unreadable{Seq: uint64(seq), To: uint64(seq), Err: err}
+		}
+		records = append(records, event.Record{Seq: uint64(seq), Event: ev})
+		return nil
+	})
+	return records, err
+}
+
+// unreadable gives an error that is, in its chain, an *event.Unreadable its words and code.
+func unreadable(err error) error {
+	var bad *event.Unreadable
+	if !errors.As(err, &bad) {
+		return err
+	}
+	return fault.New(fault.Unavailable, "%w (restore a backup, or pass over it: berth events skip)", err)
+}
+
+// signed returns a Seq as the database has it.
+func signed(seq uint64) int64 { return int64(min(seq, math.MaxInt64)) }
