@@ -91,7 +91,7 @@ func (g *group) convert(from deliveryKey, limit int) (last deliveryKey, moved in
 		return from, 0, err
 	}
 	last = from // it may have been removed meanwhile
-	var packed outcomes.Runs
+	var packed pack.Runs
 	for i := range list {
 		d := &list[i]
 		last.seq = d.Seq

@@ -67,7 +67,7 @@ func (s *Store) SaveDeliveries(ctx context.Context, fences []spec.Fence, success
 	if o.events == 0 {
 		return saved, fenced, nil
 	}
-	var packed outcomes.Runs
+	var packed pack.Runs
 	for i := range successes {
 		if of := &successes[i]; !spec.Names(fenced, of.Handler) {
 			packed.AddAll(of)
@@ -126,7 +126,7 @@ func lastOf(deliveries []event.Delivery) map[deliveryKey]int {
 // blocks: whether one had children makes no difference to what is stored.
 func (g *group) saveList(fenced []spec.Fence, deliveries []event.Delivery, last map[deliveryKey]int,
 	past *attempts.Batch, saved *event.Saved) (err error) {
-	var packed outcomes.Runs
+	var packed pack.Runs
 	var others, together []event.Delivery
 	for i := range deliveries {
 		d := deliveries[i]

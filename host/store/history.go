@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/event/pack"
 	"github.com/berth-host/berth/host/store/datafile"
 	"github.com/berth-host/berth/host/store/outcomes"
 )
@@ -27,7 +28,7 @@ func (c conn) Scan(stmt *sql.Stmt, dest []any, args ...any) error {
 }
 
 // saveRuns stores plain successes.
-func (g *group) saveRuns(rs *outcomes.Runs) error {
+func (g *group) saveRuns(rs *pack.Runs) error {
 	singles, err := g.s.blocks.SaveRuns(conn{g}, g.trimmedTo(), rs)
 	for i := range singles {
 		if err != nil {

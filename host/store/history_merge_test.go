@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/berth-host/berth/host/event/pack"
-	"github.com/berth-host/berth/host/store/outcomes"
 )
 
 // TestSmallBlocksAreMerged saves outcomes in runs of different lengths: all blocks
@@ -20,7 +19,7 @@ func TestSmallBlocksAreMerged(t *testing.T) {
 			defer s.Close()
 			err := s.submit(t.Context(), "save outcomes", &op{events: 1, run: func(g *group) error {
 				for from := uint64(1); from <= total; from += length {
-					var rs outcomes.Runs
+					var rs pack.Runs
 					rs.AddAll(&successesOf("a", from, min(from+length-1, total))[0])
 					if err := g.saveRuns(&rs); err != nil {
 						return err

@@ -24,14 +24,6 @@ type Config struct {
 	MaxBytes int64            // see bus.Log
 	Now      func() time.Time // nil is time.Now
 	Logger   *slog.Logger     // nil discards
-	// Removed, if it is not nil, runs in each transaction of Trim after it has removed events
-	// and moved Head.Trimmed from one Seq to another, and removes what the engine has of these
-	// events besides deliveries and attempts.
-	Removed func(ctx context.Context, tx pgx.Tx, from, to uint64) error
-	// SkipFor, if it is not nil, runs in the transaction of Skip: it gives each handler that has
-	// not had one of the unreadable events, or has it open, a dead delivery of it, and returns
-	// the handlers by name.
-	SkipFor func(ctx context.Context, tx pgx.Tx, from, to uint64, unreadable []uint64, now time.Time) ([]string, error)
 	// Lost, if it is not nil, is called when the database has lost events that this host has
 	// seen; see errLost. Everything that was made from the log is to be loaded again.
 	Lost func(error)

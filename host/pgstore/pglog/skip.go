@@ -8,6 +8,7 @@ import (
 
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/pgstore/outcomes"
 )
 
 // maxSkip is the maximum number of Seqs that one call skips.
@@ -15,7 +16,7 @@ const maxSkip = 100_000
 
 // Skip implements bus.Log. An event is unreadable when its envelope is not one: another program
 // has written it. Damaged pages of tables are the database's own, which is restored then.
-// Config.SkipFor records what the handlers have missed.
+// Handlers that have not had such an event get a dead delivery of it.
 func (l *Log) Skip(ctx context.Context, from, to uint64) (done event.Skipped, err error) {
 	const doing = "skip events"
 	switch {
@@ -30,6 +31,9 @@ func (l *Log) Skip(ctx context.Context, from, to uint64) (done event.Skipped, er
 	var bad []uint64
 	err = l.db.Write(ctx, doing, func(ctx context.Context, tx pgx.Tx) error {
 		done = event.Skipped{From: from, To: to}
+		if err := outcomes.LockTrim(ctx, tx); err != nil {
+			return err
+		}
 		h, err := LockHead(ctx, tx)
 		if err != nil {
 			return err
@@ -44,10 +48,7 @@ func (l *Log) Skip(ctx context.Context, from, to uint64) (done event.Skipped, er
 			SET until = greatest(skipped.until, excluded.until)`, signed(from), signed(to), l.now().UnixNano()); err != nil {
 			return err
 		}
-		if l.cfg.SkipFor == nil {
-			return h.Save(ctx, tx)
-		}
-		if done.Handlers, err = l.cfg.SkipFor(ctx, tx, from, to, bad, l.now()); err != nil {
+		if done.Handlers, err = outcomes.Skip(ctx, tx, from, to, bad, l.now()); err != nil {
 			return err
 		}
 		return h.Save(ctx, tx)

@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/pgstore/outcomes"
 )
 
 // trimStep is the maximum number of events that one transaction of Trim examines or restamps:
@@ -37,7 +38,7 @@ func (l *Log) Trim(ctx context.Context, before uint64) (total int, err error) {
 		var s step
 		err := l.db.Write(ctx, doing, func(ctx context.Context, tx pgx.Tx) (err error) {
 			s = step{ctx: ctx, tx: tx, before: signed(before)}
-			return s.run(l.cfg.Removed)
+			return s.run()
 		})
 		if err != nil {
 			return total, err
@@ -58,11 +59,6 @@ type step struct {
 	examined, removed int
 }
 
-func (s *step) exec(text string, args ...any) (int, error) {
-	tag, err := s.tx.Exec(s.ctx, text, args...)
-	return int(tag.RowsAffected()), err
-}
-
 // edge returns the number of the Seqs that a query selects, and the highest of them.
 func (s *step) edge(text string, args ...any) (n int, edge int64, err error) {
 	err = s.tx.QueryRow(s.ctx, `SELECT count(*), coalesce(max(seq), 0) FROM (`+text+`) AS selected`, args...).Scan(&n, &edge)
@@ -72,15 +68,17 @@ func (s *step) edge(text string, args ...any) (n int, edge int64, err error) {
 const (
 	// remove deletes the events of a condition that no delivery keeps, and returns their number
 	// and sizes.
-	remove = `WITH gone AS (DELETE FROM events AS e WHERE %s AND NOT EXISTS (SELECT 1 FROM deliveries AS d
-		WHERE d.seq = e.seq AND d.status <> 'ok' AND NOT d.purged)
+	remove = `WITH gone AS (DELETE FROM events WHERE %s AND ` + outcomes.NotKept + `
 		RETURNING octet_length(envelope) + octet_length(idempotency_key) + octet_length(type) + octet_length(subject) + 64 AS size)
 		SELECT count(*), coalesce(sum(size), 0)::bigint FROM gone`
 	inRange    = `seq > $1 AND seq <= $2`
-	inReleased = `seq IN (SELECT seq FROM released WHERE seq <= $1)`
+	inReleased = `seq = ANY ($1::bigint[])`
 )
 
-func (s *step) run(removed func(ctx context.Context, tx pgx.Tx, from, to uint64) error) error {
+func (s *step) run() error {
+	if err := outcomes.LockTrim(s.ctx, s.tx); err != nil {
+		return err
+	}
 	h, err := LockHead(s.ctx, s.tx)
 	if err != nil {
 		return err
@@ -88,7 +86,7 @@ func (s *step) run(removed func(ctx context.Context, tx pgx.Tx, from, to uint64)
 	if err := s.released(h); err != nil {
 		return err
 	}
-	if err := s.sweep(h, removed); err != nil {
+	if err := s.sweep(h); err != nil {
 		return err
 	}
 	if s.examined == 0 {
@@ -99,20 +97,19 @@ func (s *step) run(removed func(ctx context.Context, tx pgx.Tx, from, to uint64)
 
 // released removes leftovers that no delivery keeps any more.
 func (s *step) released(h *Head) error {
-	n, edge, err := s.edge(`SELECT seq FROM released WHERE seq < $1 ORDER BY seq LIMIT $2`, s.before, trimStep)
-	if err != nil || n == 0 {
+	seqs, err := outcomes.Released(s.ctx, s.tx, uint64(s.before), trimStep)
+	if err != nil || len(seqs) == 0 {
 		return err
 	}
-	s.examined = n
-	if err := s.remove(h, inReleased, edge); err != nil {
+	s.examined = len(seqs)
+	if err := s.remove(h, inReleased, seqs); err != nil {
 		return err
 	}
-	_, err = s.exec(`DELETE FROM released WHERE seq <= $1`, edge)
-	return err
+	return outcomes.Freed(s.ctx, s.tx, seqs)
 }
 
 // sweep goes on from Head.Trimmed.
-func (s *step) sweep(h *Head, removed func(ctx context.Context, tx pgx.Tx, from, to uint64) error) error {
+func (s *step) sweep(h *Head) error {
 	from := h.Trimmed
 	n, edge, err := s.edge(`SELECT seq FROM events WHERE seq > $1 AND seq < $2 ORDER BY seq LIMIT $3`, signed(from), s.before, trimStep)
 	if err != nil || n == 0 {
@@ -123,23 +120,14 @@ func (s *step) sweep(h *Head, removed func(ctx context.Context, tx pgx.Tx, from,
 		return err
 	}
 	h.Trimmed = uint64(edge)
-	if removed == nil {
-		return nil
-	}
-	return removed(s.ctx, s.tx, from, h.Trimmed)
+	return outcomes.Swept(s.ctx, s.tx, from, h.Trimmed)
 }
 
-// remove removes the events of a condition, with what belongs to those that are gone.
+// remove removes the events of a condition that no delivery keeps.
 func (s *step) remove(h *Head, condition string, args ...any) error {
 	var events, bytes int64
 	if err := s.tx.QueryRow(s.ctx, fmt.Sprintf(remove, condition), args...).Scan(&events, &bytes); err != nil {
 		return err
-	}
-	for _, table := range []string{"deliveries", "attempts"} {
-		if _, err := s.exec(`DELETE FROM `+table+` AS t WHERE `+condition+` AND NOT EXISTS (SELECT 1 FROM events AS e WHERE e.seq = t.seq)`,
-			args...); err != nil {
-			return err
-		}
 	}
 	s.removed += int(events)
 	h.Events, h.Bytes = h.Events-events, h.Bytes-bytes

@@ -1,7 +1,6 @@
 package outcomes
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -95,7 +94,7 @@ func (w *Writer) Save(c Conn, handler string, list []pack.Outcome) (refused []pa
 		}
 		from := 0
 		if b != nil {
-			from, _ = find(list, uint64(b.first))
+			from, _ = pack.Search(list, uint64(b.first))
 		}
 		left, err := w.savePart(c, handler, b, list[from:])
 		if err != nil {
@@ -105,11 +104,6 @@ func (w *Writer) Save(c Conn, handler string, list []pack.Outcome) (refused []pa
 		list = list[:from]
 	}
 	return refused, nil
-}
-
-// find returns the index of the first outcome at or above a Seq.
-func find(list []pack.Outcome, seq uint64) (int, bool) {
-	return slices.BinarySearchFunc(list, seq, func(o pack.Outcome, seq uint64) int { return cmp.Compare(o.Seq, seq) })
 }
 
 // removeDeliveries removes the deliveries that the outcomes replace. There are nearly
@@ -211,7 +205,7 @@ func (w *Writer) load(b *stored) (list []pack.Outcome, ok bool) {
 func (w *Writer) savePart(c Conn, handler string, b *stored, part []pack.Outcome) (refused []pack.Outcome, err error) {
 	inside := 0
 	if b != nil {
-		inside, _ = find(part, uint64(b.last)+1)
+		inside, _ = pack.Search(part, uint64(b.last)+1)
 	}
 	if inside == 0 {
 		return nil, w.saveBehind(c, handler, b, part)
@@ -223,7 +217,7 @@ func (w *Writer) savePart(c Conn, handler string, b *stored, part []pack.Outcome
 		}
 		return part[:inside], err
 	}
-	w.merged = union(w.merged[:0], before, part)
+	w.merged = pack.Union(w.merged[:0], before, part)
 	limit := pack.MaxOutcomes
 	if n := len(w.merged); n > limit { // blocks of about the same size: more outcomes may come between
 		blocks := (n + limit - 1) / limit
@@ -257,20 +251,6 @@ func (w *Writer) saveBehind(c Conn, handler string, b *stored, part []pack.Outco
 		}
 	}
 	return w.write(c, handler, w.merged, pack.MaxOutcomes)
-}
-
-// union appends two ascending lists to dst; an outcome of newer replaces the one of
-// older with its Seq.
-func union(dst, older, newer []pack.Outcome) []pack.Outcome {
-	for _, o := range newer {
-		n, found := find(older, o.Seq)
-		dst = append(append(dst, older[:n]...), o)
-		if found {
-			n++
-		}
-		older = older[n:]
-	}
-	return append(dst, older...)
 }
 
 // write stores outcomes as blocks of at most limit. The first one replaces the block
@@ -340,7 +320,7 @@ func (w *Writer) Trim(c Conn, edge uint64) (leftovers []Single, err error) {
 		rows, err := c.Query(w.existing, seqsOf(list))
 		var seq int64
 		err = datafile.Each(rows, err, func() {
-			if n, found := find(list, uint64(seq)); found {
+			if n, found := pack.Search(list, uint64(seq)); found {
 				leftovers = append(leftovers, Single{f.handler, list[n]})
 			}
 		}, &seq)

@@ -1,0 +1,127 @@
+package outcomes
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// NotKept is the condition of a DELETE FROM events for the events that no delivery keeps in
+// the log: none is open or a dead letter.
+const NotKept = `NOT EXISTS (SELECT 1 FROM deliveries AS d WHERE d.seq = events.seq AND d.status <> 'ok' AND NOT d.purged)`
+
+// Released returns events at or below the mark "trimmed" that a delivery kept and that none
+// may keep any more, below before, ascending, at most limit. The transaction has called
+// LockTrim; it removes those with NotKept and calls Freed with all.
+func Released(ctx context.Context, tx pgx.Tx, before uint64, limit int) (seqs []int64, err error) {
+	rows, err := tx.Query(ctx, `SELECT seq FROM released WHERE seq < $1 ORDER BY seq LIMIT $2`, seqOf(before), limit)
+	var seq int64
+	err = each(rows, err, func() { seqs = append(seqs, seq) }, &seq)
+	return seqs, err
+}
+
+// Freed removes the deliveries and attempts of these events, if they are not in the log any
+// more, and the events from what Released returns.
+func Freed(ctx context.Context, tx pgx.Tx, seqs []int64) error {
+	const orphaned = `seq = ANY ($1::bigint[]) AND NOT EXISTS (SELECT 1 FROM events AS e WHERE e.seq = `
+	var b pgx.Batch
+	b.Queue(`DELETE FROM deliveries AS d WHERE d.`+orphaned+`d.seq)`, seqs)
+	b.Queue(`WITH gone AS (DELETE FROM attempts AS a WHERE a.`+orphaned+`a.seq) RETURNING handler, log_size)`+less, seqs)
+	b.Queue(`DELETE FROM released WHERE seq = ANY ($1::bigint[])`, seqs)
+	return tx.SendBatch(ctx, &b).Close()
+}
+
+// Swept removes the outcomes and attempts of the events above one Seq, up to edge, that are
+// not in the log any more, and moves those of the others, which stay beyond the mark "trimmed",
+// from blocks that end there into rows. The transaction has called LockTrim, has removed the
+// events with NotKept, and sets the mark to edge.
+func Swept(ctx context.Context, tx pgx.Tx, above, edge uint64) error {
+	var b pgx.Batch
+	b.Queue(`DELETE FROM deliveries AS d WHERE d.seq > $1 AND d.seq <= $2 AND NOT EXISTS (SELECT 1 FROM events AS e WHERE e.seq = d.seq)`,
+		seqOf(above), seqOf(edge))
+	b.Queue(`WITH gone AS (DELETE FROM attempts AS a WHERE a.seq > $1 AND a.seq <= $2
+		AND NOT EXISTS (SELECT 1 FROM events AS e WHERE e.seq = a.seq) RETURNING handler, log_size)`+less, seqOf(above), seqOf(edge))
+	b.Queue(handlersWithBlocks+`DELETE FROM outcome_blocks AS o USING named CROSS JOIN LATERAL (SELECT b.first_seq FROM outcome_blocks AS b
+			WHERE b.handler = named.handler AND b.first_seq <= $1 AND b.last_seq <= $1
+			AND NOT EXISTS (SELECT 1 FROM events AS e WHERE e.seq >= b.first_seq AND e.seq <= b.last_seq)) AS ended
+		WHERE o.handler = named.handler AND o.first_seq = ended.first_seq`, seqOf(edge))
+	if err := tx.SendBatch(ctx, &b).Close(); err != nil {
+		return err
+	}
+	return keepLeftovers(ctx, tx, edge)
+}
+
+// keepLeftovers moves the outcomes of remaining events from the blocks that end at edge or
+// below into rows. A block that cannot be read stays as long as an event of its range does.
+func keepLeftovers(ctx context.Context, tx pgx.Tx, edge uint64) error {
+	var frames []frame
+	var f frame
+	rows, err := tx.Query(ctx, handlersWithBlocks+`SELECT b.handler, b.first_seq, b.last_seq, b.newest_at, b.block FROM named CROSS JOIN LATERAL
+		(SELECT * FROM outcome_blocks AS o WHERE o.handler = named.handler AND o.first_seq <= $1 AND o.last_seq <= $1) AS b
+		ORDER BY b.handler, b.first_seq`, seqOf(edge))
+	err = each(rows, err, func() {
+		frames = append(frames, f)
+		f.content = nil
+	}, &f.handler, &f.first, &f.last, &f.newestAt, &f.content)
+	if err != nil {
+		return err
+	}
+	var kept Deliveries
+	var moved keys
+	for i := range frames {
+		f := &frames[i]
+		list, ok := f.load()
+		if !ok {
+			continue
+		}
+		seqs := make([]int64, len(list))
+		for i := range list {
+			seqs[i] = seqOf(list[i].Seq)
+		}
+		there, err := existing(ctx, tx, seqs)
+		if err != nil {
+			return err
+		}
+		for i := range list {
+			if there[list[i].Seq] {
+				d := list[i].Delivery(f.handler)
+				kept.add(&d)
+			}
+		}
+		moved.add(f.handler, f.first)
+	}
+	if len(moved.handlers) == 0 {
+		return nil
+	}
+	var b pgx.Batch
+	b.Queue(keepDeliveries, kept.args()...)
+	b.Queue(removeBlocks, moved.handlers, moved.seqs)
+	return tx.SendBatch(ctx, &b).Close()
+}
+
+// Forget removes the outcomes and attempts of a handler, which is locked, and queues the
+// events below the mark "trimmed" that only it may have kept. It does so in parts: the server
+// ends a statement that takes too long.
+func Forget(ctx context.Context, tx pgx.Tx, handler string, trimmed uint64) error {
+	if _, err := tx.Exec(ctx, `INSERT INTO released SELECT seq FROM deliveries WHERE handler = $1 AND status <> 'ok' AND NOT purged AND seq <= $2
+		ON CONFLICT DO NOTHING`, handler, seqOf(trimmed)); err != nil {
+		return err
+	}
+	for _, table := range []string{"deliveries", "outcome_blocks", "attempts"} {
+		for {
+			done, err := tx.Exec(ctx, `DELETE FROM `+table+` WHERE ctid = ANY (ARRAY (SELECT ctid FROM `+table+` WHERE handler = $1 LIMIT $2))`,
+				handler, forgetStep)
+			if err != nil {
+				return err
+			}
+			if done.RowsAffected() < forgetStep {
+				break
+			}
+		}
+	}
+	_, err := tx.Exec(ctx, `DELETE FROM attempt_logs WHERE handler = $1`, handler)
+	return err
+}
+
+// forgetStep is how many rows one statement removes.
+const forgetStep = 8192
