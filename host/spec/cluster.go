@@ -82,5 +82,5 @@ type ClusterCommand struct {
 type SharedDocument struct {
 	Kind, ID string
 	Body     []byte
-	Revision uint64 // 1 for a new one, grows with each change
+	Revision uint64 // 1 for a new one, grows with each change, also over a removal
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -33,6 +34,7 @@ const (
 	readAll = `SELECT 0, id, '', beat, body FROM members
 		UNION ALL SELECT 1, name, owner, epoch, NULL FROM units
 		UNION ALL SELECT 2, kind, '', revision, NULL FROM revisions
+		UNION ALL SELECT 3, '', '', (extract(epoch FROM clock_timestamp()) * 1000000000)::bigint, NULL
 		ORDER BY 1, 2`
 )
 
@@ -77,6 +79,8 @@ func scanView(rows pgx.Rows) (spec.ClusterView, error) {
 			view.Units = append(view.Units, spec.Unit{Name: name, Owner: owner, Epoch: number})
 		case 2:
 			view.Revisions[name] = number
+		case 3:
+			view.Now = time.Unix(0, int64(number)).UTC()
 		}
 		return nil
 	})

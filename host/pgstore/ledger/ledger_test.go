@@ -10,6 +10,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/berth-host/berth/host/cluster"
+	"github.com/berth-host/berth/host/cluster/ledgertest"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/pgstore/conn"
 	"github.com/berth-host/berth/host/pgstore/ledger"
@@ -38,6 +40,13 @@ func open(t *testing.T, schema string, more ...string) host {
 	}
 	t.Cleanup(db.Close)
 	return host{ledger.New(db), db}
+}
+
+func TestLedger(t *testing.T) {
+	ledgertest.Run(t, func(t *testing.T) (a, b cluster.Ledger) {
+		schema := pgtest.Schema(t)
+		return open(t, schema), open(t, schema)
+	})
 }
 
 // TestUnitHasOneOwnerInEachEpoch has 20 hosts take units from each other while all write under
