@@ -19,6 +19,7 @@ type DB struct {
 	log    *slog.Logger
 	closed atomic.Bool
 	notify *notifier
+	part   bool // of another DB, whose notifier it uses
 }
 
 // Open connects, checks the server and upgrades the schema; see checkServer and migrate. An
@@ -70,7 +71,9 @@ func (d *DB) Close() {
 	if d.closed.Swap(true) {
 		return
 	}
-	d.notify.close()
+	if !d.part {
+		d.notify.close()
+	}
 	d.pool.Close()
 }
 

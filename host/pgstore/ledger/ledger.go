@@ -16,12 +16,27 @@ import (
 
 // Ledger is a cluster.Ledger. It is safe for concurrent use.
 type Ledger struct {
-	db     *conn.DB
+	db *conn.DB
+	// beats has connections of its own: a lease must not be lost because writes of handlers, or
+	// takes that wait for them, use all others.
+	beats  *conn.DB
 	remove remover
 }
 
-// New returns the Ledger in a database.
-func New(db *conn.DB) *Ledger { return &Ledger{db: db} }
+// maxBeats is the number of connections for Beat: one that hangs must not stop the next.
+const maxBeats = 2
+
+// New returns the Ledger in a database, to be closed before it.
+func New(db *conn.DB) (*Ledger, error) {
+	beats, err := db.Apart(maxBeats)
+	if err != nil {
+		return nil, err
+	}
+	return &Ledger{db: db, beats: beats}, nil
+}
+
+// Close closes the connections of the ledger.
+func (l *Ledger) Close() { l.beats.Close() }
 
 // Wake has a token after another host has changed the ledger or a shared document.
 func (l *Ledger) Wake() <-chan struct{} { return l.db.Notified(conn.Cluster) }
@@ -47,7 +62,7 @@ func (l *Ledger) Beat(ctx context.Context, m spec.Beating) (view spec.ClusterVie
 	if err != nil {
 		return view, fmt.Errorf("%s: %w", doing, err)
 	}
-	err = l.db.Pipeline(ctx, doing, func(b *pgx.Batch) {
+	err = l.beats.Pipeline(ctx, doing, func(b *pgx.Batch) {
 		b.Queue(asynchronous)
 		b.Queue(writeBeat, m.ID, int64(m.Beat), body)
 		b.Queue(readAll).Query(func(rows pgx.Rows) (err error) {

@@ -34,12 +34,19 @@ func open(t *testing.T, schema string, more ...string) host {
 	for _, text := range more {
 		tables += text
 	}
-	db, err := conn.Open(t.Context(), conn.Config{URL: pgtest.URL(t), Schema: schema, Migrations: []string{tables}, MaxConns: 3})
+	db, err := conn.Open(t.Context(), conn.Config{URL: pgtest.URL(t), Schema: schema, Migrations: []string{tables}, MaxConns: 2})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(db.Close)
-	return host{ledger.New(db), db}
+	l, err := ledger.New(db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		l.Close()
+		db.Close()
+	})
+	return host{l, db}
 }
 
 func TestLedger(t *testing.T) {
@@ -258,4 +265,33 @@ func TestBeatAfterExpireShowsThatTheUnitsAreFree(t *testing.T) {
 	if len(view.Units) != 1 || view.Units[0].Owner != "" || len(view.Members) != 1 || view.Members[0].Beat != 2 {
 		t.Errorf("got %+v", view)
 	}
+}
+
+// TestBeatDoesNotWaitForTheConnectionsOfOthers has open writes use every connection.
+func TestBeatDoesNotWaitForTheConnectionsOfOthers(t *testing.T) {
+	const conns = 2
+	h := open(t, pgtest.Schema(t))
+	var wg sync.WaitGroup
+	begun, end := make(chan struct{}), make(chan struct{})
+	for range conns {
+		wg.Go(func() {
+			if err := h.db.Write(t.Context(), "wait", func(context.Context, pgx.Tx) error {
+				begun <- struct{}{}
+				<-end
+				return nil
+			}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	for range conns {
+		<-begun
+	}
+	for beat := range uint64(3) {
+		if _, err := h.Beat(t.Context(), spec.Beating{Member: spec.Member{ID: "x"}, Beat: beat + 1}); err != nil {
+			t.Error(err)
+		}
+	}
+	close(end)
+	wg.Wait()
 }
