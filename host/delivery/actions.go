@@ -85,7 +85,7 @@ func (h *handler) skipLocked(rec event.Record) (n notice.Notice, known bool, err
 		return n, false, nil
 	case later:
 		d = waits
-	case !h.policy.takes(h.name, rec.Event):
+	case !h.policy.Gets(h.name, rec.Event):
 		return n, false, nil
 	}
 	d = d.Skip(now)

@@ -166,8 +166,9 @@ func (h *handler) conclude(t *tasks.Task, o *event.Outcome, s *Source, tracepare
 		}
 	}
 	if watched || traceparent != "" {
-		recorded.Children, recorded.Effects = nil, nil
-		n.Delivery, n.Observed, n.Trace = &recorded, watched, traceparent
+		d := recorded // only this one is on the heap
+		d.Children, d.Effects = nil, nil
+		n.Delivery, n.Observed, n.Trace = &d, watched, traceparent
 	}
 	return n
 }
@@ -229,7 +230,9 @@ func (h *handler) succeedAll(list []*tasks.Task, done *event.Successes, s *Sourc
 		s.counts.Attempt(p.Duration, p.Fuel)
 		s.counts.Success(t.Record.Event.Start(), p.At)
 		t.Lease, t.Phase, t.Recorded = nil, tasks.Waiting, true
-		h.fair.Recorded(t.Record.Seq)
+		if h.fair != nil {
+			h.fair.Recorded(t.Record.Seq)
+		}
 		h.forget(t)
 	}
 	h.wakeReader()

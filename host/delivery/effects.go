@@ -11,13 +11,15 @@ import (
 	"github.com/berth-host/berth/host/event"
 )
 
-// pop returns the next task to start; there is one.
-func (h *handler) pop() *tasks.Task {
+// pop moves the next tasks that are to start to a list; there are as many. While a task waits
+// to run alone, the list is for one.
+func (h *handler) pop(list []*tasks.Task) {
 	if t, ok := h.alone.Take(); ok {
 		h.ready.Remove(t)
-		return t
+		list[0] = t
+		return
 	}
-	return h.ready.Pop()
+	h.ready.PopAll(list)
 }
 
 // join adds the effects of a finished attempt to the pending ones, to be committed after them.

@@ -192,6 +192,7 @@ func (h *handler) readStarved(ctx context.Context) (more bool, err error) {
 		_, there := slices.BinarySearchFunc(records, seq, func(rec event.Record, seq uint64) int { return cmp.Compare(rec.Seq, seq) })
 		return there
 	})
+	h.signal()
 	h.wakeReader()
 	return true, err
 }

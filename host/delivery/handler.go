@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/berth-host/berth/host/delivery/breaker"
+	"github.com/berth-host/berth/host/delivery/engine"
 	"github.com/berth-host/berth/host/delivery/failurelog"
 	"github.com/berth-host/berth/host/delivery/fair"
 	"github.com/berth-host/berth/host/delivery/obstacle"
@@ -16,40 +17,10 @@ import (
 	"github.com/berth-host/berth/host/delivery/queue"
 	"github.com/berth-host/berth/host/delivery/tasks"
 	"github.com/berth-host/berth/host/event"
-	"github.com/berth-host/berth/host/spec"
 )
 
 // Policy is what may change while a handler is open.
-type Policy struct {
-	// Takes reports whether the handler gets the event. It is asked once for each event,
-	// when the event is read, and must be safe for concurrent use. Default: every event.
-	Takes func(*event.Event) bool
-	// Key returns the order key of an event: events with the same key are delivered one
-	// at a time, in order. An event with the key "" is not ordered. Default: no order.
-	Key func(*event.Event) string
-	// Fair shares the events that can start among values. Default: no sharing.
-	Fair *fair.Policy
-	// Atomic: the handler's outcomes can have effects.
-	Atomic  bool
-	Retry   spec.RetryPolicy
-	Breaker spec.BreakerPolicy
-	// Paused keeps attempts from starting. Attempts that have started end; events and
-	// retries wait, and the handler keeps its position in the log.
-	Paused bool
-}
-
-func (p *Policy) setDefaults() {
-	if p.Takes == nil {
-		p.Takes = func(*event.Event) bool { return true }
-	}
-	if p.Key == nil {
-		p.Key = func(*event.Event) string { return "" }
-	}
-	p.Retry = p.Retry.WithDefaults()
-}
-
-// takes reports whether a handler with this policy gets the event.
-func (p *Policy) takes(handler string, ev *event.Event) bool { return ev.IsFor(handler) && p.Takes(ev) }
+type Policy = engine.Policy
 
 // handler is one handler's queue. It is safe for concurrent use.
 type handler struct {
@@ -67,6 +38,9 @@ type handler struct {
 	endLife     context.CancelFunc
 	stopReading func()         // of the reader and the feeder; under the lock of the handler's name
 	reading     sync.WaitGroup // both of them, and the goroutine of readKept
+	// revocations is written under mu. Leases read it twice for each attempt, without mu: it is
+	// beside what does not change.
+	revocations atomic.Uint64
 
 	mu        sync.Mutex
 	policy    Policy
@@ -122,7 +96,6 @@ type handler struct {
 	inFlight    int                       // attempts that instances have
 	leases      int                       // that are open
 	multiLeases int                       // leases with more than one attempt
-	revocations atomic.Uint64             // written under mu
 	feederFull  bool                      // the feeder waits for capacity
 	fedOpen     int                       // open tasks that the feeder added
 	fedBytes    int                       // of their envelopes
@@ -160,7 +133,7 @@ func (h *handler) update(change func(*Policy)) {
 	h.mu.Lock()
 	before, paused := h.condition(), h.policy.Paused
 	change(&h.policy)
-	h.policy.setDefaults()
+	h.policy.SetDefaults()
 	h.shareEvents()
 	if h.policy.Paused && !paused {
 		h.pausedAt = time.Now()
@@ -204,14 +177,15 @@ func (h *handler) close(ctx context.Context) error {
 
 // admit puts a task into its lane, or among the ready or waiting ones.
 func (h *handler) admit(t *tasks.Task) {
+	g := fair.Shared
 	if h.fair != nil {
-		h.admitTo(t, h.fair.Group(h.policy.Fair.Of(t.Record.Event)))
-		return
+		g = h.fair.Group(h.policy.Fair.Of(t.Record.Event))
 	}
-	h.admitTo(t, fair.Shared)
+	h.admitTo(t, g)
+	h.signal()
 }
 
-// admitTo is admit for a task of a group.
+// admitTo is admit for a task of a group. The caller signals.
 func (h *handler) admitTo(t *tasks.Task, g fair.Group) {
 	h.open.Add(t)
 	h.bytes += len(t.Record.Event.Envelope())
@@ -225,7 +199,7 @@ func (h *handler) admitTo(t *tasks.Task, g fair.Group) {
 		h.openShared(t, g)
 	}
 	if t.Phase != tasks.Blocked {
-		h.schedule(t)
+		h.enqueue(t)
 	}
 }
 
@@ -239,6 +213,12 @@ func (h *handler) lane(key string) uint64 {
 
 // schedule makes a task ready, now or when it is due.
 func (h *handler) schedule(t *tasks.Task) {
+	h.enqueue(t)
+	h.signal()
+}
+
+// enqueue is schedule. The caller signals.
+func (h *handler) enqueue(t *tasks.Task) {
 	if due, waits := t.Due(); waits && time.Until(due) > 0 {
 		h.retries.Add(t)
 		h.setTimer()
@@ -246,7 +226,6 @@ func (h *handler) schedule(t *tasks.Task) {
 		return
 	}
 	h.ready.Push(t)
-	h.signal()
 }
 
 // signal wakes an instance, or signals demand, when an attempt may start.

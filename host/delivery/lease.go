@@ -165,12 +165,12 @@ func (x *Lease) acquire() {
 	x.started, x.recorded = 0, 0
 	x.visible.Store(0)
 	x.acquired = h.share()
-	for i := range x.acquired {
-		t := h.pop()
+	list := x.tasks[:x.acquired]
+	h.pop(list)
+	for i, t := range list {
 		t.Lease, t.Slot = &x.visible, uint8(i)
-		x.tasks[i] = t
 	}
-	h.startAttempts(x.tasks[:x.acquired])
+	h.startAttempts(list)
 	if x.counted = x.acquired > 1; x.counted {
 		h.multiLeases++
 	}

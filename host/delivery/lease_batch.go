@@ -88,7 +88,8 @@ func (x *Lease) acquireBatch(size int) {
 		bytes += len(next.Record.Event.Envelope())
 		more = h.joins(next) && bytes <= abi.MaxBatchBytes
 		if len(b.tasks) == 0 || more {
-			b.tasks = append(b.tasks, h.pop())
+			b.tasks = append(b.tasks, next)
+			h.pop(b.tasks[len(b.tasks)-1:])
 		}
 	}
 	slices.SortFunc(b.tasks, func(a, b *tasks.Task) int { return cmp.Compare(a.Record.Seq, b.Record.Seq) })

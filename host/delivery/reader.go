@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/berth-host/berth/host/delivery/fair"
 	"github.com/berth-host/berth/host/delivery/obstacle"
 	"github.com/berth-host/berth/host/delivery/tasks"
 	"github.com/berth-host/berth/host/event"
@@ -139,6 +140,14 @@ func (h *handler) wakeReader() {
 	h.wakeFeeder()
 }
 
+// waits reports whether load found an unfinished delivery of an event ahead of the reader.
+func (h *handler) waits(seq uint64) (waits bool) {
+	if len(h.later) > 0 {
+		_, waits = h.later[seq]
+	}
+	return waits
+}
+
 // arrive admits events that were read from the log.
 func (h *handler) arrive(records []event.Record) {
 	h.mu.Lock()
@@ -151,7 +160,7 @@ func (h *handler) arrive(records []event.Record) {
 	}
 	n := 0
 	for _, rec := range records {
-		if _, waits := h.later[rec.Seq]; !waits && !policy.takes(h.name, rec.Event) {
+		if !h.waits(rec.Seq) && !policy.Gets(h.name, rec.Event) {
 			continue
 		}
 		if n == len(h.batch) {
@@ -168,12 +177,12 @@ func (h *handler) arrive(records []event.Record) {
 	defer h.mu.Unlock()
 	for i, t := range h.batch[:n] {
 		seq := t.Record.Seq
-		if h.done[seq] {
+		if len(h.done) > 0 && h.done[seq] {
 			delete(h.later, seq) // it was skipped
 			h.free.Recycle(t)
 			continue
 		}
-		if _, waits := h.later[seq]; waits {
+		if h.waits(seq) {
 			past := h.later[seq] // declared here, because it escapes to the heap
 			delete(h.later, seq)
 			if h.dueNow[seq] {
@@ -195,8 +204,9 @@ func (h *handler) arrive(records []event.Record) {
 		t.Arrived = now
 		t.Users++
 		h.window.Push(t)
-		h.admit(t)
+		h.admitTo(t, fair.Shared)
 	}
+	h.signal()
 	h.free = append(h.free, h.batch[n:]...) // these are unused
 	clear(h.batch)
 	if len(h.done) > 0 {

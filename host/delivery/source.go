@@ -57,9 +57,10 @@ func (s *Source) TryNext() (event.Attempt, bool) {
 	if h.ready.Len() == 0 || !h.mayStart() {
 		return event.Attempt{}, false
 	}
-	t := h.pop()
-	h.startAttempts([]*tasks.Task{t})
-	return t.Attempt(), true
+	var list [1]*tasks.Task
+	h.pop(list[:])
+	h.startAttempts(list[:])
+	return list[0].Attempt(), true
 }
 
 // Done completes an attempt of TryNext.

@@ -75,7 +75,7 @@ func (h *handler) view(rec event.Record) (v view.State, ok bool) {
 		return v, true
 	case later:
 		v.Delivery = waits
-	case ahead && policy.takes(h.name, rec.Event):
+	case ahead && policy.Gets(h.name, rec.Event):
 		v.Delivery = event.Delivery{Handler: h.name, Seq: rec.Seq, Status: event.StatusPending, At: rec.Event.Metadata().Time}
 	default:
 		return v, false
@@ -145,7 +145,7 @@ func (h *handler) notKept(rec event.Record) (event.Delivery, bool) {
 	h.mu.Lock()
 	s, cursor, policy := h.sampled, h.cursor(), h.policy
 	h.mu.Unlock()
-	if !s.Has(rec.Seq) || rec.Seq > cursor || !policy.takes(h.name, rec.Event) {
+	if !s.Has(rec.Seq) || rec.Seq > cursor || !policy.Gets(h.name, rec.Event) {
 		return event.Delivery{}, false
 	}
 	return rec.NotKept(h.name), true

@@ -1,4 +1,5 @@
-// Package engine has what package delivery takes from others: the store, the log and a tracer.
+// Package engine has what package delivery takes from others: the store, the log, a tracer, and the
+// policies of handlers.
 package engine
 
 import (

@@ -69,6 +69,17 @@ func (r *Ready[T]) Pop() *T {
 	return r.fifo.Pop()
 }
 
+// PopAll moves the next tasks to a list; there are as many.
+func (r *Ready[T]) PopAll(list []*T) {
+	if r.shared == nil {
+		r.fifo.PopAll(list)
+		return
+	}
+	for i := range list {
+		list[i] = r.shared.Pop()
+	}
+}
+
 // Remove removes a task. It returns false when it is not there.
 func (r *Ready[T]) Remove(t *T) bool {
 	if r.shared != nil {

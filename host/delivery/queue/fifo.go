@@ -52,6 +52,13 @@ func (q *FIFO[T]) Pop() *T {
 	return t
 }
 
+// PopAll moves the first entries to a list; there are as many.
+func (q *FIFO[T]) PopAll(list []*T) {
+	n := copy(list, q.entries[q.head:])
+	clear(q.entries[q.head : q.head+n])
+	q.head += n
+}
+
 // Remove removes an entry, in time proportional to the entries behind it. It returns false
 // when the queue does not have it.
 func (q *FIFO[T]) Remove(t *T) bool {
