@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"maps"
 	"math"
@@ -26,8 +25,9 @@ const (
 	maxBeats     = 3                      // renewals under way: one that got lost must not end the lease
 	minBeatEvery = 20 * time.Millisecond  // also when others wake this host
 	watchEvery   = 100 * time.Millisecond // timers do not run while a machine is suspended
-	callTimeout  = 5 * time.Second        // of the other calls of the ledger
+	callTimeout  = 2 * time.Second        // of the other calls of the ledger
 
+	maxTakes  = 16              // at a time
 	maxMoving = 2               // units that a host gives away at a time for balance
 	movingFor = 5 * time.Second // a unit that nobody has taken by then is no longer counted
 	settleFor = 10 * time.Second
@@ -80,6 +80,7 @@ type Cluster struct {
 	mu       sync.Mutex
 	tenures  map[string]*Tenure
 	busy     map[string]bool          // units that a goroutine takes, stops or gives away, and expiring
+	taking   int
 	moving   map[string]time.Duration // units that were given away for balance, and until when they count
 	failed   map[string]failure       // units that could not be started here
 	orphans  map[string]orphan        // units with commands that this host waits for
@@ -165,10 +166,6 @@ func (c *Cluster) Run(ctx context.Context) error {
 		select {
 		case <-ending:
 			ending = nil
-			c.mu.Lock()
-			c.leaving = true
-			c.mu.Unlock()
-			deadline = time.After(c.cfg.Grace + LeaseFor)
 			c.releaseAll(inner)
 			plan(c.clock())
 		case <-deadline:
@@ -191,16 +188,21 @@ func (c *Cluster) Run(ctx context.Context) error {
 				plan(c.nextBeat(last))
 			}
 		}
-		if due && underway < maxBeats {
+		leaving, idle := c.ending()
+		if leaving && deadline == nil {
+			deadline = time.After(c.cfg.Grace + LeaseFor)
+		}
+		if idle && underway == 0 { // no renewal makes this host a member again
+			c.leave(inner)
+			return c.failure()
+		}
+		if due && !idle && underway < maxBeats {
 			due = false
 			at = never
 			last = c.clock()
 			underway++
 			c.sendBeat(inner, results)
 			plan(last + BeatEvery)
-		}
-		if c.idle() {
-			return errors.Join(c.failure(), c.leave(inner))
 		}
 	}
 }
@@ -362,11 +364,11 @@ func (c *Cluster) nextBeat(last time.Duration) time.Duration {
 	return at
 }
 
-// idle reports whether the host leaves and has no unit any more.
-func (c *Cluster) idle() bool {
+// ending reports whether the host leaves the cluster, and whether it has no unit any more.
+func (c *Cluster) ending() (leaving, idle bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.leaving && len(c.tenures) == 0 && len(c.busy) == 0
+	return c.leaving, c.leaving && len(c.tenures) == 0 && len(c.busy) == 0
 }
 
 // releaseAll starts to give all units away, also while the database does not answer.
@@ -374,17 +376,17 @@ func (c *Cluster) releaseAll(ctx context.Context) {
 	units, now := c.units(), c.clock()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.leaving = true
 	c.stopEnded(ctx)
 	c.releaseSurplus(ctx, now, units, nil)
 }
 
-func (c *Cluster) leave(ctx context.Context) error {
-	call, cancel := context.WithTimeout(ctx, beatTimeout)
+func (c *Cluster) leave(ctx context.Context) {
+	call, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	if err := c.cfg.Ledger.Leave(call, c.self); err != nil {
 		c.log.Warn("leave the cluster: other hosts see that this one is gone when its lease ends", "err", err)
 	}
-	return nil
 }
 
 func (c *Cluster) failure() error {

@@ -302,6 +302,7 @@ func (c *Cluster) call(ctx context.Context, cmd spec.ClusterCommand) ([]byte, er
 
 // refusal is an error as it is stored in the ledger.
 type refusal struct {
+	Text       string        `json:"text"`
 	Code       fault.Code    `json:"code"`
 	Field      string        `json:"field,omitempty"`
 	Reason     string        `json:"reason"`
@@ -312,10 +313,10 @@ func encodeFailure(err error) string {
 	if err == nil {
 		return ""
 	}
-	r := refusal{Code: fault.CodeOf(err), Reason: err.Error(), RetryAfter: fault.RetryAfter(err)}
+	r := refusal{Text: err.Error(), Code: fault.CodeOf(err), Reason: err.Error()}
 	var known *fault.Error
 	if errors.As(err, &known) {
-		r.Field = known.Field
+		r.Field, r.Reason, r.RetryAfter = known.Field, known.Reason, known.RetryAfter
 	}
 	text, err := json.Marshal(r)
 	if err != nil {
@@ -330,7 +331,16 @@ func decodeFailure(text string) error {
 	}
 	var r refusal
 	if json.Unmarshal([]byte(text), &r) != nil || r.Code == "" {
-		return fault.New(fault.Internal, "%s", text)
+		return fault.New(fault.Internal, "the answer of another host cannot be read: %s", fault.Quote(text))
 	}
-	return &fault.Error{Code: r.Code, Field: r.Field, Reason: r.Reason, RetryAfter: r.RetryAfter}
+	return remoteError{r.Text, &fault.Error{Code: r.Code, Field: r.Field, Reason: r.Reason, RetryAfter: r.RetryAfter}}
 }
+
+// remoteError is the error of another host: its text, and what has the code.
+type remoteError struct {
+	text string
+	err  *fault.Error
+}
+
+func (e remoteError) Error() string { return e.text }
+func (e remoteError) Unwrap() error { return e.err }

@@ -31,7 +31,9 @@ func (c *Cluster) reconcile(ctx context.Context) {
 	c.visitOrphans(ctx, now, owners)
 	for _, unit := range units {
 		u, _ := c.unit(unit)
-		if owners[unit] == c.self && (u.Owner == "" || u.Owner == c.self) && c.tenures[unit] == nil && c.begin(unit) {
+		free := u.Owner == "" || u.Owner == c.self
+		if owners[unit] == c.self && free && c.tenures[unit] == nil && c.taking < maxTakes && c.begin(unit) {
+			c.taking++
 			c.start(ctx, unit, func() bool { return c.take(ctx, unit, u) })
 		}
 	}
@@ -119,12 +121,14 @@ func (c *Cluster) worker(unit string) Worker {
 func (c *Cluster) expire(ctx context.Context, dead []spec.Beating) bool {
 	call, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	if err := c.cfg.Ledger.Expire(call, dead); err != nil && ctx.Err() == nil {
-		c.log.Warn("end the lease of hosts that do not renew it", "err", err)
-		return false
-	}
 	for _, m := range dead {
-		c.log.Info("a host has not renewed its lease: its units are free", "member", m.ID)
+		c.log.Info("end the lease of a host that has not renewed it: its units become free", "member", m.ID)
+	}
+	if err := c.cfg.Ledger.Expire(call, dead); err != nil {
+		if ctx.Err() == nil {
+			c.log.Warn("end the lease of hosts: this is tried again", "err", err)
+		}
+		return false
 	}
 	return true
 }
@@ -157,6 +161,7 @@ func (c *Cluster) acquire(ctx context.Context, unit string, seen spec.Unit) *Ten
 // take takes a unit and starts it.
 func (c *Cluster) take(ctx context.Context, unit string, seen spec.Unit) bool {
 	t := c.acquire(ctx, unit, seen)
+	defer c.taken()
 	if t == nil {
 		return true
 	}
@@ -180,6 +185,12 @@ func (c *Cluster) take(ctx context.Context, unit string, seen spec.Unit) bool {
 	}
 	c.forget(t)
 	return c.give(ctx, t.fence)
+}
+
+func (c *Cluster) taken() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.taking--
 }
 
 // untilDone returns a context that ends with the tenure.

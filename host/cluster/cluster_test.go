@@ -1,0 +1,289 @@
+package cluster_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/berth-host/berth/host/cluster"
+	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/spec"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// inWorld runs a test in virtual time.
+func inWorld(t *testing.T, test func(t *testing.T, w *world)) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 7)
+		defer w.close()
+		test(t, w)
+	})
+}
+
+func TestHostsThatStartTogetherShareTheUnits(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		units := unitNames(10)
+		for i := range 3 {
+			w.add(fmt.Sprint("host", i), units)
+			w.run(time.Second)
+		}
+		w.await(15*time.Second, "evenly spread", func() bool {
+			loads := w.loads()
+			return len(loads) == 3 && min(loads["host0"], loads["host1"], loads["host2"]) >= 4
+		})
+		before := w.owners()
+		w.run(time.Minute)
+		if after := w.owners(); !maps.Equal(before, after) {
+			t.Errorf("units have moved without a cause: %v, then %v", before, after)
+		}
+		if w.counts.refused+w.counts.cancelled > 0 {
+			t.Errorf("got %+v: the hand-overs have cut attempts off", w.counts)
+		}
+	})
+}
+
+func TestHostThatJoinsLaterWaitsForItsShare(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		units := unitNames(8)
+		first := w.add("first", units)
+		w.run(20 * time.Second)
+		w.kill("gone", units) // one that took nothing leaves no trace
+		first.cluster.SetDraining(true)
+		w.add("second", units)
+		w.await(5*time.Second, "all run on the second", func() bool { return w.loads()["second"] == len(units) })
+		first.cluster.SetDraining(false)
+		w.run(15 * time.Second) // both hold what they have taken lately
+		if n := w.loads()["second"]; n < len(units)-1 {
+			t.Errorf("the second host has given units away after %v: it has %d", 15*time.Second, n)
+		}
+		w.await(30*time.Second, "evenly spread", func() bool { return w.loads()["first"] >= 5 })
+	})
+}
+
+// kill starts a host that ends before it has joined.
+func (w *world) kill(name string, units []string) { w.add(name, units).kill() }
+
+func TestTakeoverFromKilledHost(t *testing.T) {
+	for seed := range uint64(20) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, seed)
+			defer w.close()
+			units := unitNames(4)
+			hosts := []*simHost{w.add("a", units), w.add("b", units), w.add("c", units)}
+			w.await(10*time.Second, "every unit runs", w.allOwned(units))
+			w.run(12*time.Second + time.Duration(seed)*37*time.Millisecond)
+			hosts[seed%3].kill()
+			if took := w.await(5*time.Second, "every unit runs", w.allOwned(units)); took > 4500*time.Millisecond || took < time.Second {
+				t.Errorf("the takeover took %v", took)
+			}
+		})
+	}
+}
+
+func TestDrainedHostGivesAllAwayWithoutGap(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		units := unitNames(6)
+		a, b := w.add("a", units), w.add("b", units)
+		w.run(15 * time.Second)
+		if n := w.loads()["a"]; n < 3 {
+			t.Fatalf("a has %d units", n)
+		}
+		a.cluster.SetDraining(true)
+		took := w.await(2*time.Second, "all run on b", func() bool { return w.loads()["b"] == len(units) })
+		if took > time.Second {
+			t.Errorf("draining took %v", took)
+		}
+		if s := a.cluster.Stats(); s.Owned != 0 || s.Losses != 0 || s.Gives < 3 {
+			t.Errorf("the drained host: %+v", s)
+		}
+		a.cluster.SetDraining(false)
+		w.await(time.Minute, "evenly spread", func() bool { return w.loads()["a"] >= 4 })
+		b.graceful = true
+		b.stop()
+		<-b.ended
+		if b.err != nil {
+			t.Errorf("Run: %v", b.err)
+		}
+		w.await(time.Second, "all run on a", func() bool { return w.loads()["a"] == len(units) })
+		if members := a.cluster.View().Members; len(members) != 1 {
+			t.Errorf("got members %+v after one has left", members)
+		}
+		if w.counts.refused+w.counts.cancelled > 0 {
+			t.Errorf("got %+v: draining has cut attempts off", w.counts)
+		}
+	})
+}
+
+func TestHostThatIsCutOffFencesItself(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		units := unitNames(2)
+		a := w.add("a", units)
+		w.await(3*time.Second, "every unit runs", w.allOwned(units))
+		w.run(5 * time.Second)
+		if err := a.cluster.Ready(); err != nil {
+			t.Errorf("Ready: %v", err)
+		}
+		w.mu.Lock()
+		a.cut = true
+		w.mu.Unlock()
+		took := w.await(cluster.BeginFor, "no attempt may begin", func() bool { return len(w.owners()) == 0 })
+		if took < cluster.BeginFor-cluster.BeatEvery-100*time.Millisecond {
+			t.Errorf("no attempt may begin after %v", took)
+		}
+		stopped := w.await(cluster.LeaseFor, "the units are stopped", func() bool {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return len(a.running) == 0
+		})
+		if took+stopped > cluster.LeaseFor+100*time.Millisecond {
+			t.Errorf("the units are stopped after %v", took+stopped)
+		}
+		w.run(time.Second)
+		if err := a.cluster.Ready(); !fault.Is(err, fault.Unavailable) || !strings.Contains(err.Error(), "cut off") {
+			t.Errorf("Ready: got %v, want cut off", err)
+		}
+		w.run(time.Minute)
+		w.mu.Lock()
+		a.cut = false
+		w.mu.Unlock()
+		w.await(2*time.Second, "every unit runs", w.allOwned(units)) // in the next epoch
+		if u := w.ledger.Unit("mail"); u.Epoch < 2 {
+			t.Errorf("after a lost lease: %+v", u)
+		}
+	})
+}
+
+// TestOutageOfTheDatabaseCausesNoTakeover holds that no host takes units of another because the
+// database answered to none of them.
+func TestOutageOfTheDatabaseCausesNoTakeover(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		units := unitNames(6)
+		a, b := w.add("a", units), w.add("b", units)
+		w.run(15 * time.Second)
+		before := w.owners()
+		for _, outage := range []time.Duration{time.Second, 2 * time.Second, 5 * time.Second, time.Minute} {
+			w.mu.Lock()
+			w.down = true
+			w.mu.Unlock()
+			w.run(outage)
+			w.mu.Lock()
+			w.down = false
+			w.mu.Unlock()
+			w.await(4*time.Second, "every unit runs", w.allOwned(units))
+			if after := w.owners(); !maps.Equal(before, after) {
+				t.Errorf("after %v: %v, before %v", outage, after, before)
+			}
+		}
+		if n := a.cluster.Stats().Expired + b.cluster.Stats().Expired; n != 0 {
+			t.Errorf("%d leases were ended by others", n)
+		}
+	})
+}
+
+func TestTwoHostsOfOneName(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		units := unitNames(2)
+		a := w.add("same", units)
+		w.await(3*time.Second, "every unit runs", w.allOwned(units))
+		b := w.add("same", units)
+		<-b.ended
+		if !fault.Is(b.err, fault.Conflict) || !strings.Contains(b.err.Error(), `"same"`) || !strings.Contains(b.err.Error(), a.id) {
+			t.Errorf("the second: got %v, want a conflict that names the first", b.err)
+		}
+		if err := b.cluster.Ready(); !errors.Is(b.err, err) {
+			t.Errorf("Ready: got %v", err)
+		}
+		w.run(5 * time.Second)
+		if s := a.cluster.Stats(); s.Losses != 0 || s.Owned != len(units) {
+			t.Errorf("the first host: %+v", s)
+		}
+		// A host that was killed and started again is no second one.
+		a.kill()
+		c := w.add("same", units)
+		w.await(5*time.Second, "every unit runs", w.allOwned(units))
+		if err := c.cluster.Ready(); err != nil {
+			t.Errorf("Ready: %v", err)
+		}
+	})
+}
+
+func TestJobRunsOnOneHostAndIsStartedAgain(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		running, starts := make(map[string]bool), 0
+		job := func(h *simHost, cfg *cluster.Config) {
+			cfg.Jobs = map[string]func(context.Context) error{":retention": func(ctx context.Context) error {
+				w.mu.Lock()
+				starts++
+				fail := starts%3 == 0
+				f, ok := spec.FenceOf(ctx)
+				if !ok || f != (spec.Fence{Unit: ":retention", Epoch: w.ledger.Unit(":retention").Epoch}) {
+					t.Errorf("the job has the fence %+v", f)
+				}
+				running[h.name] = true
+				if len(running) > 1 {
+					t.Errorf("the job runs on %v", running)
+				}
+				w.mu.Unlock()
+				if !fail {
+					<-ctx.Done()
+				}
+				w.mu.Lock()
+				defer w.mu.Unlock()
+				delete(running, h.name)
+				return errors.New("it failed")
+			}}
+		}
+		a, _ := w.add("a", nil, job), w.add("b", nil, job)
+		runs := func() bool {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return len(running) == 1
+		}
+		for i := range 8 {
+			w.await(5*time.Second, "the job runs", runs)
+			a.cluster.SetDraining(i%2 == 0)
+			w.run(2 * time.Second)
+		}
+		if starts < 3 {
+			t.Errorf("the job was started %d times", starts)
+		}
+	})
+}
+
+// TestUnitThatCannotStart holds that another host gets a unit whose start fails here.
+func TestUnitThatCannotStart(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		broken := true
+		w.add("a", []string{"mail"}, func(h *simHost, cfg *cluster.Config) { cfg.Worker = brokenWorker{h, &broken} })
+		w.run(3 * time.Second)
+		if n := w.ledger.Unit("mail").Epoch; n < 2 || n > 4 {
+			t.Errorf("the start was tried %d times in 3 s", n)
+		}
+		w.add("b", []string{"mail"})
+		w.await(10*time.Second, "b runs it", func() bool { return w.owners()["mail"] == "b" })
+	})
+}
+
+type brokenWorker struct {
+	*simHost
+	broken *bool
+}
+
+func (b brokenWorker) Own(context.Context, string, *cluster.Tenure) error {
+	return fault.New(fault.Unavailable, "the backlog cannot be read")
+}
+
+func TestBootTimeRuns(t *testing.T) {
+	a := cluster.BootTime()
+	if b := cluster.BootTime(); a <= 0 || b < a {
+		t.Errorf("got %v, then %v", a, b)
+	}
+}
