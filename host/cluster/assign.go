@@ -17,29 +17,44 @@ import (
 // its owner, so that a host that joins or leaves moves no more than its own share; a unit without
 // an owner goes to the host with the highest hash of both (rendezvous hashing). Jobs are not counted.
 func assign(hosts []spec.Member, owners map[string]string) map[string]string {
-	a := assignment{result: make(map[string]string), groups: make(map[string]*share)}
-	var pairs []pair
+	groups := make(map[string][]pair)
+	var jobs []pair
 	for _, h := range hosts {
 		for _, unit := range h.Units {
-			pairs = append(pairs, pair{unit, h.ID, weight(unit, h.ID), owners[unit] == h.ID})
-		}
-	}
-	slices.SortFunc(pairs, func(p, q pair) int {
-		return cmp.Or(cmp.Compare(q.weight, p.weight), cmp.Compare(p.unit, q.unit), cmp.Compare(p.host, q.host))
-	})
-	pairs = slices.CompactFunc(pairs, func(p, q pair) bool { return p.unit == q.unit && p.host == q.host })
-	a.count(pairs)
-
-	// Each step gives units up to a looser bound. An owner comes before others within one step.
-	for _, fits := range []func(pair) bool{a.fitsAll, a.fitsGroup, anywhere} {
-		for _, keep := range []bool{true, false} {
-			for _, p := range pairs {
-				if (p.owns || !keep) && a.result[p.unit] == "" && fits(p) {
-					a.give(p)
-				}
+			p := pair{unit, h.ID, weight(unit, h.ID), owners[unit] == h.ID}
+			if isJob(unit) {
+				jobs = append(jobs, p)
+			} else {
+				groups[group(unit)] = append(groups[group(unit)], p)
 			}
 		}
 	}
+	a := &assignment{result: make(map[string]string), load: make(map[string]int)}
+	for _, h := range hosts {
+		a.load[h.ID] = 0
+	}
+	a.place(jobs, anywhere)
+
+	// The largest groups come first, since they bind most; plugins with one unit come together last.
+	var singles []pair
+	var sharded [][]pair
+	for _, pairs := range groups {
+		if units, _ := sizes(pairs); units > 1 {
+			sharded = append(sharded, pairs)
+		} else {
+			singles = append(singles, pairs...)
+		}
+	}
+	slices.SortFunc(sharded, func(p, q []pair) int {
+		pUnits, _ := sizes(p)
+		qUnits, _ := sizes(q)
+		return cmp.Or(cmp.Compare(qUnits, pUnits), cmp.Compare(group(p[0].unit), group(q[0].unit)))
+	})
+	for _, pairs := range sharded {
+		_, hosts := sizes(pairs)
+		a.spread(pairs, hosts)
+	}
+	a.spread(singles, 1)
 	return a.result
 }
 
@@ -70,6 +85,15 @@ func group(unit string) string {
 	return plugin
 }
 
+// sizes returns the number of units and hosts of pairs.
+func sizes(pairs []pair) (units, hosts int) {
+	u, h := make(map[string]struct{}), make(map[string]struct{})
+	for _, p := range pairs {
+		u[p.unit], h[p.host] = struct{}{}, struct{}{}
+	}
+	return len(u), len(h)
+}
+
 // share is how a number of units is spread over hosts: each has base or, if it is one of extra
 // hosts, one more.
 type share struct {
@@ -77,8 +101,15 @@ type share struct {
 	load        map[string]int
 }
 
-func newShare(units, hosts int) *share {
-	return &share{base: units / hosts, extra: units % hosts, load: make(map[string]int)}
+// newShare returns a share of which load is taken already.
+func newShare(units, hosts int, load map[string]int) *share {
+	s := &share{base: units / hosts, extra: units % hosts, load: load}
+	for _, n := range load {
+		if n > s.base {
+			s.extra--
+		}
+	}
+	return s
 }
 
 func (s *share) fits(host string) bool {
@@ -95,48 +126,44 @@ func (s *share) add(host string) {
 
 type assignment struct {
 	result map[string]string
-	all    *share
-	groups map[string]*share
+	load   map[string]int // of the hosts, without jobs
+	units  int            // so far
 }
 
-func (a *assignment) count(pairs []pair) {
-	type set map[string]struct{}
-	units, hosts := make(map[string]set), make(map[string]set)
-	add := func(group string, p pair) {
-		if units[group] == nil {
-			units[group], hosts[group] = make(set), make(set)
-		}
-		units[group][p.unit], hosts[group][p.host] = struct{}{}, struct{}{}
+// spread places units so that all that are placed so far are spread evenly, and these by themselves
+// over that many hosts; 1 is no bound.
+func (a *assignment) spread(pairs []pair, hosts int) {
+	units, _ := sizes(pairs)
+	if units == 0 {
+		return
 	}
-	for _, p := range pairs {
-		if !isJob(p.unit) {
-			add("", p)
-			add(group(p.unit), p)
-		}
+	a.units += units
+	all, own := newShare(a.units, len(a.load), a.load), newShare(units, hosts, make(map[string]int))
+	inGroup := func(p pair) bool { return own.fits(p.host) }
+	placed := func(p pair) {
+		all.add(p.host)
+		own.add(p.host)
 	}
-	for name, u := range units {
-		if s := newShare(len(u), len(hosts[name])); name == "" {
-			a.all = s
-		} else {
-			a.groups[name] = s
-		}
-	}
-}
-
-func (a *assignment) fitsGroup(p pair) bool {
-	return isJob(p.unit) || a.groups[group(p.unit)].fits(p.host)
-}
-
-func (a *assignment) fitsAll(p pair) bool {
-	return isJob(p.unit) || a.all.fits(p.host) && a.fitsGroup(p)
+	a.place(pairs, func(p pair) bool { return all.fits(p.host) && inGroup(p) }, placed)
+	a.place(pairs, inGroup, placed)
+	a.place(pairs, anywhere, placed)
 }
 
 func anywhere(pair) bool { return true }
 
-func (a *assignment) give(p pair) {
-	a.result[p.unit] = p.host
-	if !isJob(p.unit) {
-		a.all.add(p.host)
-		a.groups[group(p.unit)].add(p.host)
+// place gives each unit to the host with the highest weight that fits, first to its owner.
+func (a *assignment) place(pairs []pair, fits func(pair) bool, placed ...func(pair)) {
+	slices.SortFunc(pairs, func(p, q pair) int {
+		return cmp.Or(cmp.Compare(q.weight, p.weight), cmp.Compare(p.unit, q.unit), cmp.Compare(p.host, q.host))
+	})
+	for _, owner := range []bool{true, false} {
+		for _, p := range pairs {
+			if (p.owns || !owner) && a.result[p.unit] == "" && fits(p) {
+				a.result[p.unit] = p.host
+				for _, f := range placed {
+					f(p)
+				}
+			}
+		}
 	}
 }

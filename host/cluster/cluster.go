@@ -79,7 +79,7 @@ type Cluster struct {
 
 	mu       sync.Mutex
 	tenures  map[string]*Tenure
-	busy     map[string]bool          // units that a goroutine takes, stops or gives away, and expiring
+	busy     map[string]bool // units that a goroutine takes, stops or gives away, and expiring
 	taking   int
 	moving   map[string]time.Duration // units that were given away for balance, and until when they count
 	failed   map[string]failure       // units that could not be started here

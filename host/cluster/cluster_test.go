@@ -50,26 +50,22 @@ func TestHostsThatStartTogetherShareTheUnits(t *testing.T) {
 	})
 }
 
-func TestHostThatJoinsLaterWaitsForItsShare(t *testing.T) {
+func TestHostHoldsWhatItHasTaken(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		units := unitNames(8)
-		first := w.add("first", units)
+		a, _ := w.add("a", units), w.add("b", units)
 		w.run(20 * time.Second)
-		w.kill("gone", units) // one that took nothing leaves no trace
-		first.cluster.SetDraining(true)
-		w.add("second", units)
-		w.await(5*time.Second, "all run on the second", func() bool { return w.loads()["second"] == len(units) })
-		first.cluster.SetDraining(false)
-		w.run(15 * time.Second) // both hold what they have taken lately
-		if n := w.loads()["second"]; n < len(units)-1 {
-			t.Errorf("the second host has given units away after %v: it has %d", 15*time.Second, n)
+		a.cluster.SetDraining(true)
+		w.await(3*time.Second, "all run on b", func() bool { return w.loads()["b"] == len(units) })
+		before := w.loads()["b"]
+		a.cluster.SetDraining(false)
+		w.run(20 * time.Second)
+		if n := w.loads()["b"]; n < 9 { // two of them it had before
+			t.Errorf("b has %d units after 20 s, before %d: it must hold for 30 s what it has taken", n, before)
 		}
-		w.await(30*time.Second, "evenly spread", func() bool { return w.loads()["first"] >= 5 })
+		w.await(30*time.Second, "evenly spread", func() bool { return w.loads()["a"] >= 5 })
 	})
 }
-
-// kill starts a host that ends before it has joined.
-func (w *world) kill(name string, units []string) { w.add(name, units).kill() }
 
 func TestTakeoverFromKilledHost(t *testing.T) {
 	for seed := range uint64(20) {
@@ -241,7 +237,7 @@ func TestJobRunsOnOneHostAndIsStartedAgain(t *testing.T) {
 				return errors.New("it failed")
 			}}
 		}
-		a, _ := w.add("a", nil, job), w.add("b", nil, job)
+		a, b := w.add("a", nil, job), w.add("b", nil, job)
 		runs := func() bool {
 			w.mu.Lock()
 			defer w.mu.Unlock()
@@ -250,6 +246,7 @@ func TestJobRunsOnOneHostAndIsStartedAgain(t *testing.T) {
 		for i := range 8 {
 			w.await(5*time.Second, "the job runs", runs)
 			a.cluster.SetDraining(i%2 == 0)
+			b.cluster.SetDraining(i%2 == 1)
 			w.run(2 * time.Second)
 		}
 		if starts < 3 {

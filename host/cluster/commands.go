@@ -122,6 +122,7 @@ func (c *Cluster) doHere(ctx context.Context, cmd spec.ClusterCommand) (answer [
 // doThere asks the owner and awaits its answer.
 func (c *Cluster) doThere(ctx context.Context, cmd spec.ClusterCommand) ([]byte, error) {
 	since := c.clock()
+	defer c.lookAway(cmd.Unit)
 	if err := c.cfg.Ledger.Ask(ctx, cmd); err != nil {
 		return nil, err
 	}
@@ -163,12 +164,18 @@ func (c *Cluster) lookAfter(unit string, since time.Duration) error {
 	now := c.clock()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if id, member := memberOf(unit); !member {
+	if id, member := memberOf(unit); !member && !c.busy[unit] {
 		c.orphans[unit] = orphan{since, now + orphanFor}
-	} else if !c.sight.alive(id) {
+	} else if member && !c.sight.alive(id) {
 		return fault.New(fault.NotFound, "the cluster has no live host with the ID %s", fault.Quote(id))
 	}
 	return nil
+}
+
+func (c *Cluster) lookAway(unit string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.orphans, unit)
 }
 
 // orphan is a unit with a command of this host.
@@ -184,6 +191,7 @@ func (c *Cluster) visitOrphans(ctx context.Context, now time.Duration, owners ma
 			delete(c.orphans, unit)
 		case u.Owner != "" || c.tenures[unit] != nil || c.leaving || c.rival != nil:
 		case (owners[unit] == "" || now-o.since >= orphanFor) && c.begin(unit):
+			delete(c.orphans, unit)
 			c.start(ctx, unit, func() bool { return c.visit(ctx, unit, u) })
 		}
 	}

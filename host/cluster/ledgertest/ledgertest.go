@@ -176,8 +176,9 @@ func takeByMember(t *testing.T, s setup) {
 func concurrentTakes(t *testing.T, s setup) {
 	s.beat(t, s.a, "x", 1)
 	s.beat(t, s.b, "y", 1)
-	seen := spec.Unit{}
+	next := spec.Unit{}
 	for round := range 10 {
+		seen := next
 		var won []string
 		var mu sync.Mutex
 		var all sync.WaitGroup
@@ -192,7 +193,7 @@ func concurrentTakes(t *testing.T, s setup) {
 				defer mu.Unlock()
 				if err == nil {
 					won = append(won, owner)
-					seen = spec.Unit{Name: "one", Owner: owner, Epoch: epoch}
+					next = spec.Unit{Name: "one", Epoch: epoch}
 				} else if !fault.Is(err, fault.Conflict) {
 					t.Errorf("round %d: %v", round, err)
 				}
@@ -202,10 +203,9 @@ func concurrentTakes(t *testing.T, s setup) {
 		if len(won) != 1 {
 			t.Fatalf("round %d: %v have the unit", round, won)
 		}
-		if err := s.a.Give(s.ctx, spec.Fence{Unit: "one", Epoch: seen.Epoch}); err != nil {
+		if err := s.a.Give(s.ctx, spec.Fence{Unit: "one", Epoch: next.Epoch}); err != nil {
 			t.Fatal(err)
 		}
-		seen.Owner = ""
 	}
 }
 
