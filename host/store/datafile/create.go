@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"errors"
 	"os"
+	"path/filepath"
 
 	"github.com/berth-host/berth/host/fault"
 )
@@ -28,4 +29,32 @@ func Create(path string) (*sql.DB, error) {
 	db.SetMaxOpenConns(1)
 	db.SetMaxIdleConns(1)
 	return db, nil
+}
+
+// OpenPartial opens a data file with one connection, to be filled in several runs, and creates
+// it when it is missing, with the mode 0600: every transaction is flushed. No Store has it open.
+func OpenPartial(path string) (*sql.DB, error) {
+	if err := create(path); err != nil {
+		return nil, err
+	}
+	db, err := sql.Open(driver, dsn(path, sharedIndex, "mode=rw", "_txlock=immediate", "_pragma=auto_vacuum(incremental)",
+		"_pragma=journal_mode(wal)", "_pragma=synchronous(full)", "_pragma=fullfsync(1)", "_pragma=checkpoint_fullfsync(1)",
+		"_pragma=cache_size(-65536)"))
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(1)
+	db.SetMaxIdleConns(1)
+	return db, nil
+}
+
+// Publish flushes a closed data file and gives it its name, which no file may have.
+func Publish(partial, path string) error {
+	if err := syncFile(partial); err != nil {
+		return fault.Disk("flush the file", err)
+	}
+	if err := os.Link(partial, path); err != nil { // unlike a rename it never replaces a file
+		return fault.Disk("name the file", err)
+	}
+	return errors.Join(os.Remove(partial), syncDir(filepath.Dir(path)))
 }

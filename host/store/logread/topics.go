@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"encoding/binary"
+	"errors"
+	"fmt"
 	"math"
 	"slices"
 
@@ -93,6 +95,47 @@ func (t *Topics) scan(ctx context.Context, db *sql.DB) error {
 	rows, err := db.QueryContext(ctx, `SELECT type, subject FROM events WHERE seq >= ?`, t.Block<<BlockBits)
 	var typ, subject string
 	return datafile.Each(rows, err, func() { t.Add(typ, subject) }, &typ, &subject)
+}
+
+// Summarize makes the summaries of all blocks of a log again, but the newest, which gets
+// its own when it is complete.
+func Summarize(ctx context.Context, tx *sql.Tx) error {
+	add, err := tx.PrepareContext(ctx, `INSERT OR REPLACE INTO stretches VALUES (?, ?)`)
+	if err != nil {
+		return err
+	}
+	defer add.Close()
+	var topics Topics
+	topics.Reset(-1)
+	from := int64(0)
+	for {
+		n, err := topics.summarize(ctx, tx, add, &from)
+		if err != nil {
+			return fmt.Errorf("summarize the log: %w", err)
+		}
+		if n == 0 {
+			return nil
+		}
+	}
+}
+
+// summarize adds a page of events to the topics, from a Seq on.
+func (t *Topics) summarize(ctx context.Context, tx *sql.Tx, add *sql.Stmt, from *int64) (n int, err error) {
+	var seq int64
+	var typ, subject string
+	var failed error
+	found, err := tx.QueryContext(ctx, `SELECT seq, type, subject FROM events WHERE seq > ? ORDER BY seq LIMIT 4096`, *from)
+	err = datafile.Each(found, err, func() {
+		if block := seq >> BlockBits; block != t.Block {
+			if t.Complete() && failed == nil {
+				_, failed = add.ExecContext(ctx, t.Block, t.Encoded())
+			}
+			t.Reset(block)
+		}
+		t.Add(typ, subject)
+		*from, n = seq, n+1
+	}, &seq, &typ, &subject)
+	return n, errors.Join(err, failed)
 }
 
 // summaries is the number of summaries that one query reads.

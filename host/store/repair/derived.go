@@ -1,8 +1,6 @@
 package repair
 
 import (
-	"database/sql"
-	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -120,40 +118,4 @@ func (r *reconciliation) leftovers() error {
 }
 
 // summaries makes the summaries of the complete blocks of the log again.
-func (r *reconciliation) summaries() error {
-	add, err := r.tx.PrepareContext(r.ctx, `INSERT OR REPLACE INTO stretches VALUES (?, ?)`)
-	if err != nil {
-		return err
-	}
-	var topics logread.Topics
-	topics.Reset(-1)
-	from := int64(0)
-	for {
-		n, err := r.summarize(&topics, add, &from)
-		if err != nil || n == 0 {
-			return err // the newest block gets its summary when it is complete
-		}
-	}
-}
-
-// summarize adds a page of events to the topics, from a Seq on.
-func (r *reconciliation) summarize(topics *logread.Topics, add *sql.Stmt, from *int64) (n int, err error) {
-	var seq int64
-	var typ, subject string
-	var failed error
-	found, err := r.tx.QueryContext(r.ctx, `SELECT seq, type, subject FROM events WHERE seq > ? ORDER BY seq LIMIT 4096`, *from)
-	err = datafile.Each(found, err, func() {
-		if block := seq >> logread.BlockBits; block != topics.Block {
-			if topics.Complete() && failed == nil {
-				_, failed = add.ExecContext(r.ctx, topics.Block, topics.Encoded())
-			}
-			topics.Reset(block)
-		}
-		topics.Add(typ, subject)
-		*from, n = seq, n+1
-	}, &seq, &typ, &subject)
-	if err = errors.Join(err, failed); err != nil {
-		err = fmt.Errorf("summarize the log: %w", err)
-	}
-	return n, err
-}
+func (r *reconciliation) summaries() error { return logread.Summarize(r.ctx, r.tx) }
