@@ -1,0 +1,160 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"text/tabwriter"
+	"time"
+
+	"github.com/berth-host/berth/cmd/cluster/internal/check"
+	"github.com/berth-host/berth/cmd/cluster/internal/fleet"
+)
+
+// size is how long the failure tests are.
+type size struct {
+	rounds int // of a fault
+	calm   int // events that are acknowledged before and after a fault
+}
+
+var (
+	quick = size{rounds: 2, calm: 150}
+	long  = size{rounds: 25, calm: 600}
+)
+
+// The load of a failure test, and the bounds of its results.
+const (
+	hosts       = 3
+	handlers    = 4
+	keys        = 8
+	attemptWork = 3 * time.Millisecond
+	publishWait = 10 * time.Millisecond
+
+	maxTakeover  = 5 * time.Second
+	maxDrainGap  = time.Second
+	beginFor     = 2250 * time.Millisecond // a lease's 2 s, and the way of a request to the recorder
+	outcomeLimit = 3 * time.Minute
+)
+
+// trial is a failure test while it runs.
+type trial struct {
+	*fleet.Fleet
+	size
+	load *fleet.Load
+}
+
+// scenario is a failure test: what it does, and the further conditions on its report.
+type scenario struct {
+	name     string
+	settings []string // of PostgreSQL
+	do       func(context.Context, *trial) error
+	expect   func(check.Report) error
+}
+
+// result is a line of the table.
+type result struct {
+	scenario string
+	check.Report
+	err error
+}
+
+// faults runs the failure tests and prints the table of their results.
+func faults(ctx context.Context, o options, s size, stdout io.Writer) error {
+	var results []result
+	for _, sc := range scenarios() {
+		if o.only != "" && o.only != sc.name {
+			continue
+		}
+		began := time.Now()
+		report, err := sc.run(ctx, o, s)
+		state := "ok"
+		if err != nil {
+			state = err.Error()
+		}
+		fmt.Fprintf(stdout, "%-18s %5.1f s  %s\n", sc.name, time.Since(began).Seconds(), state)
+		results = append(results, result{sc.name, report, err})
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	if len(results) == 0 {
+		return fmt.Errorf("there is no failure test %q", o.only)
+	}
+	fmt.Fprintln(stdout)
+	table := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(table, "fault\tacknowledged\tattempts\tduplicates\torder\toverlaps\tlosses\tlate\ttakeover\tgap\t")
+	var errs []error
+	for _, r := range results {
+		fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%.2f s\t%.2f s\t\n", r.scenario, r.Acknowledged, r.Attempts, r.Duplicates, r.Order,
+			r.Overlaps, r.Losses, r.Late, r.Takeover.Seconds(), r.Gap.Seconds())
+		if r.err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", r.scenario, r.err))
+		}
+	}
+	return errors.Join(append(errs, table.Flush())...)
+}
+
+// run runs one failure test on a fleet of its own.
+func (sc scenario) run(ctx context.Context, o options, s size) (report check.Report, err error) {
+	f, err := fleet.New(fleet.Config{Berth: o.berth, Hosts: hosts, Guest: o.guest, Handlers: handlers, Work: attemptWork, Settings: sc.settings})
+	if err != nil {
+		return report, err
+	}
+	var log check.Log
+	defer func() {
+		if err != nil && o.keep != "" {
+			err = errors.Join(err, keepLogs(f, log, filepath.Join(o.keep, sc.name)))
+		}
+		err = errors.Join(err, f.Close())
+	}()
+	if err := f.StartAll(ctx); err != nil {
+		return report, err
+	}
+	t := &trial{Fleet: f, size: s, load: f.Publish(ctx, keys, publishWait)}
+	if err := t.load.AwaitMore(ctx, s.calm); err != nil {
+		return report, err
+	}
+	log = check.Log{Handlers: f.Handlers(), BeginFor: beginFor, From: f.Clock()}
+	doing := sc.do(ctx, t)
+	if doing == nil {
+		doing = t.load.AwaitMore(ctx, s.calm)
+	}
+	log.Until = f.Clock()
+	events, err := t.load.Stop()
+	if err := errors.Join(doing, err); err != nil {
+		return report, err
+	}
+	limited, cancel := context.WithTimeout(ctx, outcomeLimit)
+	defer cancel()
+	var missing error
+	log.Acknowledged, log.Finals, missing = f.Outcomes(limited, events)
+	log.Records, log.Incidents = f.Recorder.Records(), f.Incidents()
+	report = check.Check(log)
+	errs := []error{missing}
+	for _, problem := range report.Problems {
+		errs = append(errs, errors.New(problem))
+	}
+	if sc.expect != nil {
+		errs = append(errs, sc.expect(report))
+	}
+	return report, errors.Join(errs...)
+}
+
+// keepLogs copies what is known about a failure into a directory.
+func keepLogs(f *fleet.Fleet, log check.Log, dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	var errs []error
+	for _, h := range f.Hosts {
+		text, err := os.ReadFile(h.LogFile())
+		errs = append(errs, err, os.WriteFile(filepath.Join(dir, h.Name+".log"), text, 0o600))
+	}
+	log.Records, log.Incidents = f.Recorder.Records(), f.Incidents()
+	text, err := json.Marshal(log)
+	return errors.Join(append(errs, err, os.WriteFile(filepath.Join(dir, "log.json"), text, 0o600))...)
+}

@@ -1,0 +1,230 @@
+package fleet
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/berth-host/berth/cmd/cluster/internal/check"
+	"github.com/berth-host/berth/cmd/cluster/internal/proxy"
+	"github.com/berth-host/berth/host/pgstore/pgtest"
+)
+
+// Config sets up a fleet. Berth and Hosts are required.
+type Config struct {
+	Berth string // the binary
+	Hosts int
+	// Guest is the module that writes attempts to the recorder, and Handlers the number of
+	// handlers that run it; 0 for none.
+	Guest    string
+	Handlers int
+	Work     time.Duration // how long an attempt takes
+	// Plugins are files of plugins that each host has, and Routes the types of their events.
+	Plugins []string
+	Routes  []string
+
+	Settings []string // of PostgreSQL, such as "wal_level=replica"
+}
+
+// EventType is the type of the events that the recording handlers take.
+const EventType = "attempted"
+
+// Fleet is a running fleet.
+type Fleet struct {
+	Hosts    []*Host
+	Recorder *Recorder
+	Server   *pgtest.Server
+	Dir      string
+
+	cfg    Config
+	start  time.Time
+	client http.Client
+
+	mu        sync.Mutex
+	incidents []check.Incident
+}
+
+// New starts the server and prepares the hosts, which do not run yet.
+func New(cfg Config) (f *Fleet, err error) {
+	if cfg.Berth, err = filepath.Abs(cfg.Berth); err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(cfg.Berth); err != nil {
+		return nil, fmt.Errorf("%w: run 'make build'", err)
+	}
+	f = &Fleet{cfg: cfg, start: time.Now()}
+	f.client.Transport = &http.Transport{MaxIdleConnsPerHost: 64, IdleConnTimeout: 10 * time.Second}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, f.Close())
+		}
+	}()
+	if f.Dir, err = os.MkdirTemp("", "berth-cluster-"); err != nil {
+		return f, err
+	}
+	if f.Recorder, err = NewRecorder(f.Clock, cfg.Work); err != nil {
+		return f, err
+	}
+	if f.Server, err = pgtest.NewServer(cfg.Settings...); err != nil {
+		return f, err
+	}
+	for n := range cfg.Hosts {
+		h, err := f.prepare(fmt.Sprintf("host-%d", n+1))
+		if err != nil {
+			return f, err
+		}
+		f.Hosts = append(f.Hosts, h)
+	}
+	return f, nil
+}
+
+// Clock returns the time since the start of the fleet.
+func (f *Fleet) Clock() time.Duration { return time.Since(f.start) }
+
+// Handlers returns the names of the recording handlers.
+func (f *Fleet) Handlers() []string {
+	list := make([]string, f.cfg.Handlers)
+	for i := range list {
+		list[i] = fmt.Sprintf("recorder-%d", i+1)
+	}
+	return list
+}
+
+// prepare makes the directory and the configuration of a host, and its proxy.
+func (f *Fleet) prepare(name string) (*Host, error) {
+	h := &Host{Name: name, fleet: f, dir: filepath.Join(f.Dir, name)}
+	plugins := filepath.Join(h.dir, "plugins")
+	if err := os.MkdirAll(plugins, 0o700); err != nil {
+		return nil, err
+	}
+	server, err := url.Parse(f.Server.URL())
+	if err != nil {
+		return nil, err
+	}
+	socket := filepath.Join(server.Query().Get("host"), ".s.PGSQL.5432")
+	if h.Proxy, err = proxy.New("unix", socket); err != nil {
+		return nil, err
+	}
+	database := fmt.Sprintf("postgres://%s@%s%s?sslmode=disable", server.User.Username(), h.Proxy.Address(), server.Path)
+	handlers := make(map[string]any)
+	routes := make(map[string]any)
+	for _, typ := range f.cfg.Routes {
+		routes[typ] = struct{}{}
+	}
+	for _, file := range f.cfg.Plugins {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return nil, fmt.Errorf("%w: run 'make plugins'", err)
+		}
+		if err := os.WriteFile(filepath.Join(plugins, filepath.Base(file)), text, 0o600); err != nil {
+			return nil, err
+		}
+	}
+	if f.cfg.Handlers > 0 {
+		routes[EventType] = struct{}{}
+		if err := f.recording(h, plugins, handlers); err != nil {
+			return nil, err
+		}
+	}
+	config, err := json.MarshalIndent(map[string]any{ // JSON is YAML
+		"bus":                map[string]any{"engine": "postgres", "postgres": map[string]any{"url": database}},
+		"cluster":            map[string]any{"name": name},
+		"plugin_directories": []string{plugins},
+		"routes":             routes,
+		"handlers":           handlers,
+	}, "", "  ")
+	if err != nil {
+		return nil, err
+	}
+	h.config = filepath.Join(h.dir, "berth.yaml")
+	return h, os.WriteFile(h.config, config, 0o600)
+}
+
+// recording gives a host the handlers that write to the recorder.
+func (f *Fleet) recording(h *Host, plugins string, handlers map[string]any) error {
+	module, err := os.ReadFile(f.cfg.Guest)
+	if err != nil {
+		return err
+	}
+	network := map[string]any{"name": "http", "hosts": []string{f.Recorder.Address()}}
+	for _, name := range f.Handlers() {
+		manifest, err := json.Marshal(map[string]any{"name": name, "capabilities": []any{network}})
+		if err != nil {
+			return err
+		}
+		// The manifest goes first, so that the host never sees a half of the pair.
+		if err := os.WriteFile(filepath.Join(plugins, name+".wasm.json"), manifest, 0o600); err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(plugins, name+".wasm"), module, 0o600); err != nil {
+			return err
+		}
+		handlers[name] = map[string]any{
+			"grants": []any{network}, "start": "earliest", "order_by": "/metadata/subject",
+			"config":  map[string]any{"url": "http://" + f.Recorder.Address() + "/" + h.Name + "/" + name},
+			"retry":   map[string]any{"max_attempts": 100, "backoff": "20ms", "max_backoff": "500ms"},
+			"breaker": map[string]any{"failures": 1000},
+		}
+	}
+	return nil
+}
+
+// StartAll starts all hosts at once and returns when they are ready.
+func (f *Fleet) StartAll(ctx context.Context) error {
+	for _, h := range f.Hosts {
+		if err := h.Launch(); err != nil {
+			return err
+		}
+	}
+	var errs []error
+	for _, h := range f.Hosts {
+		errs = append(errs, h.AwaitReady(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// note writes down what is about to be done to a host.
+func (f *Fleet) note(h *Host, what check.Harm) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.incidents = append(f.incidents, check.Incident{At: f.Clock(), Host: h.Name, What: what})
+}
+
+// Incidents returns what was done to the hosts.
+func (f *Fleet) Incidents() []check.Incident {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.incidents)
+}
+
+// Close ends everything, and removes the directory.
+func (f *Fleet) Close() error {
+	var errs []error
+	for _, h := range f.Hosts {
+		if h.Running() {
+			_ = h.cmd.Process.Kill()
+			<-h.done
+			h.log.Close()
+		}
+		errs = append(errs, h.Proxy.Close())
+	}
+	if f.Server != nil {
+		f.Server.Close()
+	}
+	if f.Recorder != nil {
+		errs = append(errs, f.Recorder.Close())
+	}
+	f.client.CloseIdleConnections()
+	if f.Dir != "" {
+		errs = append(errs, os.RemoveAll(f.Dir))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,54 @@
+// Command cluster runs three hosts over one PostgreSQL server on this machine: a demo, which
+// kills one of them and shows the takeover, and with -suite the failure tests, whose results
+// it prints as a table.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
+		fmt.Fprintln(os.Stderr, "cluster:", err)
+		os.Exit(1)
+	}
+}
+
+// options are the flags.
+type options struct {
+	berth, plugins, guest string
+	suite, only, keep     string
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	var o options
+	flags := flag.NewFlagSet("cluster", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.StringVar(&o.berth, "berth", "bin/berth", "the berth binary")
+	flags.StringVar(&o.plugins, "plugins", "plugins", "where the example handlers are")
+	flags.StringVar(&o.guest, "guest", "testdata/guests/record_attempts.wasm", "the module that records attempts")
+	flags.StringVar(&o.suite, "suite", "", "quick or long: the failure tests")
+	flags.StringVar(&o.only, "only", "", "the one failure test to run")
+	flags.StringVar(&o.keep, "logs", "", "a directory for the logs of a failure test that failed")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	switch o.suite {
+	case "":
+		return demo(ctx, o, stdout)
+	case "quick":
+		return faults(ctx, o, quick, stdout)
+	case "long":
+		return faults(ctx, o, long, stdout)
+	}
+	return errors.New("-suite is quick or long")
+}
