@@ -24,6 +24,7 @@ import (
 
 	"github.com/berth-host/berth/cmd/berth/internal/command"
 	"github.com/berth-host/berth/cmd/berth/internal/console"
+	"github.com/berth-host/berth/host/pgstore/pgtest"
 	"github.com/berth-host/berth/testdata/hostile"
 )
 
@@ -42,7 +43,7 @@ func TestMain(m *testing.M) {
 		}
 		beBerth(args)
 	}
-	testscript.Main(m, map[string]func(){"berth": func() { beBerth(os.Args[1:]) }})
+	testscript.Main(pgtest.Wrap(m), map[string]func(){"berth": func() { beBerth(os.Args[1:]) }})
 }
 
 // beBerth makes this process the real binary.
