@@ -181,6 +181,7 @@ func concurrentTakes(t *testing.T, s setup) {
 		seen := next
 		var won []string
 		var mu sync.Mutex
+		free := seen
 		var all sync.WaitGroup
 		for i := range 8 {
 			l, owner := s.a, "x"
@@ -188,7 +189,7 @@ func concurrentTakes(t *testing.T, s setup) {
 				l, owner = s.b, "y"
 			}
 			all.Go(func() {
-				epoch, err := l.Take(s.ctx, "one", seen, owner)
+				epoch, err := l.Take(s.ctx, "one", free, owner)
 				mu.Lock()
 				defer mu.Unlock()
 				if err == nil {

@@ -253,28 +253,23 @@ func TestExpiredValuesAreRemoved(t *testing.T) {
 // there afterwards, and the usage is exact.
 func TestServerIsKilledDuringWrites(t *testing.T) {
 	e := open(t, 0)
-	const writers = 8
+	const writers, before, after = 8, 20, 40
 	var wg sync.WaitGroup
-	stop := make(chan struct{})
-	stored := make([]int, writers) // the last number that was acknowledged
-	begun := make(chan struct{}, writers)
+	begun, restarted := make(chan struct{}, writers), make(chan struct{})
 	for w := range writers {
 		wg.Go(func() {
-			for n := 1; ; n++ {
-				for e.KVSet(t.Context(), "p", fmt.Sprint(w), fmt.Append(nil, n)) != nil {
-					select {
-					case <-stop:
+			for n := 1; n <= after; {
+				err := e.KVSet(t.Context(), "p", fmt.Sprint(w), fmt.Append(nil, n))
+				if err != nil {
+					if !fault.Is(err, fault.Unavailable) {
+						t.Errorf("got %v", err)
 						return
-					default:
 					}
+					<-restarted
+					continue
 				}
-				if stored[w] = n; n == 20 {
+				if n++; n == before {
 					begun <- struct{}{}
-				}
-				select {
-				case <-stop:
-					return
-				default:
 				}
 			}
 		})
@@ -282,12 +277,40 @@ func TestServerIsKilledDuringWrites(t *testing.T) {
 	for range writers {
 		<-begun
 	}
-	for range 2 {
-		pgtest.Kill(t)
-		pgtest.Restart(t)
-	}
-	close(stop)
+	pgtest.Kill(t)
+	pgtest.Restart(t)
+	close(restarted)
 	wg.Wait()
+	for w := range writers {
+		if v, _, err := e.KVGet(t.Context(), "p", fmt.Sprint(w)); string(v) != fmt.Sprint(after) || err != nil {
+			t.Errorf("key %d: got %q, %v", w, v, err)
+		}
+	}
+	checkUsage(t, e, "p")
+}
+
+// TestAcknowledgedWritesSurviveAKill reads the state after the server was killed beside writers.
+func TestAcknowledgedWritesSurviveAKill(t *testing.T) {
+	e := open(t, 0)
+	const writers, before = 8, 20
+	var wg sync.WaitGroup
+	begun := make(chan struct{}, writers)
+	stored := make([]int, writers) // the last number that was acknowledged
+	for w := range writers {
+		wg.Go(func() {
+			for n := 1; e.KVSet(t.Context(), "p", fmt.Sprint(w), fmt.Append(nil, n)) == nil; n++ {
+				if stored[w] = n; n == before {
+					begun <- struct{}{}
+				}
+			}
+		})
+	}
+	for range writers {
+		<-begun
+	}
+	pgtest.Kill(t)
+	wg.Wait()
+	pgtest.Restart(t)
 	for w := range writers {
 		v, found, err := e.KVGet(t.Context(), "p", fmt.Sprint(w))
 		var n int

@@ -1,6 +1,7 @@
 package pgtest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -220,10 +221,35 @@ func (s *Server) Kill() error {
 	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
 		return err
 	}
-	for _, child := range children(pid) {
+	// The signal works a moment later; on other systems than Linux there is no such file.
+	await(func() bool {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		return err != nil || bytes.Contains(text, []byte(") T "))
+	})
+	processes := children(pid)
+	for _, child := range processes {
 		syscall.Kill(child, syscall.SIGKILL) //nolint:errcheck // it may have ended
 	}
-	return s.end(syscall.SIGKILL)
+	if err := s.end(syscall.SIGKILL); err != nil {
+		return err
+	}
+	// The next server refuses to start beside the last process of this one.
+	for _, child := range processes {
+		await(func() bool { return syscall.Kill(child, 0) != nil })
+	}
+	return nil
+}
+
+// await waits for a condition, which holds soon.
+func await(condition func() bool) {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for range 10_000 {
+		if condition() {
+			return
+		}
+		<-tick.C
+	}
 }
 
 // children returns the processes that a process has started. Where the system has no such
