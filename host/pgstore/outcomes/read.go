@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"math"
 	"slices"
 	"time"
 
@@ -98,7 +99,7 @@ func times(ctx context.Context, tx pgx.Tx, handler string, after, until uint64, 
 	if err != nil {
 		return nil, err
 	}
-	oldest := int64(-noUpper - 1)
+	oldest := int64(math.MinInt64)
 	for after < until {
 		if newer != nil {
 			oldest = newer()
@@ -107,8 +108,8 @@ func times(ctx context.Context, tx pgx.Tx, handler string, after, until uint64, 
 		f := frame{handler: handler}
 		rows, err := tx.Query(ctx, `SELECT first_seq, last_seq, newest_at, block FROM outcome_blocks WHERE handler = $1 AND first_seq <= $3
 			AND first_seq >= coalesce((SELECT max(first_seq) FROM outcome_blocks WHERE handler = $1 AND first_seq <= $2), 0)
-			AND last_seq >= $2 AND ($4 = $6 OR newest_at > $4) ORDER BY first_seq LIMIT $5`,
-			handler, seqOf(after+1), seqOf(until), oldest, blocksPerRead, int64(-noUpper-1))
+			AND last_seq >= $2 AND newest_at > $4 ORDER BY first_seq LIMIT $5`,
+			handler, seqOf(after+1), seqOf(until), oldest, blocksPerRead)
 		if err := each(rows, err, func() {
 			frames = append(frames, f)
 			f.content = nil
@@ -172,6 +173,12 @@ func (f *frame) times(ctx context.Context, tx pgx.Tx, trimmed uint64) ([]outcome
 // after, up to until, ascending: those in blocks and the rows of deliveries, which take
 // precedence. It passes over blocks that cannot be read and returns them.
 func Finals(ctx context.Context, tx pgx.Tx, handler string, after, until uint64, visit func(seq uint64, at time.Time)) ([]*Unreadable, error) {
+	return finals(ctx, tx, handler, after, until, nil, func(seq uint64, at int64) { visit(seq, timeOf(at)) })
+}
+
+// finals is Finals without blocks that have no outcome younger than newer returns; see times.
+func finals(ctx context.Context, tx pgx.Tx, handler string, after, until uint64, newer func() int64,
+	visit func(seq uint64, at int64)) ([]*Unreadable, error) {
 	type delivery struct {
 		seq, at int64
 		final   bool
@@ -186,68 +193,31 @@ func Finals(ctx context.Context, tx pgx.Tx, handler string, after, until uint64,
 	before := func(seq uint64) (covered bool) { // visits the deliveries up to seq
 		for len(list) > 0 && uint64(list[0].seq) <= seq {
 			if covered = uint64(list[0].seq) == seq; list[0].final {
-				visit(uint64(list[0].seq), timeOf(list[0].at))
+				visit(uint64(list[0].seq), list[0].at)
 			}
 			list = list[1:]
 		}
 		return covered
 	}
-	bad, err := times(ctx, tx, handler, after, until, nil, func(seq uint64, at int64) {
+	bad, err := times(ctx, tx, handler, after, until, newer, func(seq uint64, at int64) {
 		if !before(seq) {
-			visit(seq, timeOf(at))
+			visit(seq, at)
 		}
 	})
-	before(noUpper)
+	before(math.MaxInt64)
 	return bad, err
 }
 
 // Newest returns the time of the newest final delivery of a handler from one Seq to another,
-// both included; the zero time for none. It reads only blocks that may have a newer one than
-// those found before. Of a block that cannot be read it takes the newest outcome.
+// both included, or than if none is newer. It reads only blocks that may have a newer one. Of
+// a block that cannot be read it takes the newest outcome.
 func Newest(ctx context.Context, tx pgx.Tx, handler string, from, to uint64, than time.Time) (time.Time, error) {
 	newest := unixNano(than)
-	if err := tx.QueryRow(ctx, `SELECT greatest($4::bigint, max(at)) FROM deliveries WHERE handler = $1 AND seq >= $2 AND seq <= $3
-		AND status IN ('ok', 'dead')`, handler, seqOf(from), seqOf(to), newest).Scan(&newest); err != nil {
-		return time.Time{}, err
-	}
-	found := make(map[uint64]int64) // newer ones in blocks
-	bad, err := times(ctx, tx, handler, from-1, to, func() int64 { return newest }, func(seq uint64, at int64) {
-		if at > newest {
-			found[seq] = at
-		}
-	})
-	if err != nil {
-		return time.Time{}, err
-	}
-	hidden, err := rowsOf(ctx, tx, handler, found)
-	if err != nil {
-		return time.Time{}, err
-	}
-	for seq, at := range found {
-		if !hidden[seq] {
-			newest = max(newest, at)
-		}
-	}
+	bad, err := finals(ctx, tx, handler, from-1, to, func() int64 { return newest }, func(_ uint64, at int64) { newest = max(newest, at) })
 	for _, u := range bad {
 		newest = max(newest, u.NewestAt)
 	}
-	return timeOf(newest), nil
-}
-
-// rowsOf returns those of the Seqs of which a handler has a row.
-func rowsOf(ctx context.Context, tx pgx.Tx, handler string, seqs map[uint64]int64) (map[uint64]bool, error) {
-	there := make(map[uint64]bool)
-	if len(seqs) == 0 {
-		return there, nil
-	}
-	list := make([]int64, 0, len(seqs))
-	for seq := range seqs {
-		list = append(list, seqOf(seq))
-	}
-	rows, err := tx.Query(ctx, `SELECT seq FROM deliveries WHERE handler = $1 AND seq = ANY ($2::bigint[])`, handler, list)
-	var seq int64
-	err = each(rows, err, func() { there[uint64(seq)] = true }, &seq)
-	return there, err
+	return timeOf(newest), err
 }
 
 // PackedTimes returns the times of those outcomes of a handler in blocks that have one of

@@ -35,8 +35,8 @@ func Skip(ctx context.Context, tx pgx.Tx, from, to uint64, unreadable []uint64, 
 		}
 		b.Queue(`INSERT INTO deliveries AS d (handler, seq, status, attempts, result, error_class, error_message, duration, fuel, at, due, first_at,
 				digest, purged)
-			SELECT $1::text, u.at, 'dead', 0, '', $4, 'the event cannot be read, and an operator skipped it', 0, 0, $3, 0, 0, '', true
-			FROM unnest($2::bigint[]) AS u (at) WHERE u.at > coalesce((SELECT c.seq FROM cursors AS c WHERE c.name = 'handler/' || $1), 0)
+			SELECT $1::text, u.at, 'dead', 0, '', $4::text, 'the event cannot be read, and an operator skipped it', 0, 0, $3::bigint, 0, 0, '', true
+			FROM unnest($2::bigint[]) AS u (at) WHERE u.at > coalesce((SELECT c.seq FROM cursors AS c WHERE c.name = 'handler/' || $1::text), 0)
 				OR EXISTS (SELECT 1 FROM deliveries AS o WHERE o.handler = $1 AND o.seq = u.at AND o.status NOT IN ('ok', 'dead'))
 			ON CONFLICT (handler, seq) DO UPDATE SET status = 'dead', result = '', error_class = excluded.error_class,
 				error_message = excluded.error_message, at = excluded.at, due = 0, purged = true WHERE d.status NOT IN ('ok', 'dead')`,

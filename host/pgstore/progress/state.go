@@ -35,7 +35,7 @@ type Config struct {
 	Event func(ctx context.Context, id string) (event.Record, error)
 	// Published is called after children of deliveries were committed.
 	Published func(children []event.Receipt)
-	Quota     int64            // of the key-value state of each plugin, in bytes
+	Quota     int64            // of each plugin's key-value state, in bytes; 0 is 64 MiB
 	Now       func() time.Time // nil is time.Now
 	Logger    *slog.Logger     // nil discards
 }
@@ -47,6 +47,9 @@ type State struct{ cfg Config }
 func New(cfg Config) *State {
 	if cfg.Published == nil {
 		cfg.Published = func([]event.Receipt) {}
+	}
+	if cfg.Quota == 0 {
+		cfg.Quota = 64 << 20
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
