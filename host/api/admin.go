@@ -25,6 +25,13 @@ func (s *Server) reload(ctx context.Context, _ struct{}) (wire.ReloadResult, err
 	return result, err
 }
 
+// adopt is POST /api/v1/config/adopt.
+func (s *Server) adopt(ctx context.Context, in wire.Adopt) (wire.Adopted, error) {
+	adopted, err := s.cfg.Admin.Reloader.AdoptDecisions(ctx, !in.Keep)
+	adopted.Cleared = orEmpty(adopted.Cleared)
+	return adopted, err
+}
+
 // showConfig is GET /api/v1/config?handler.
 func (s *Server) showConfig(r *request) (any, error) {
 	q := r.query("handler")

@@ -502,6 +502,15 @@ func (p *parts) SetHandlerConfig(_ context.Context, name string, object json.Raw
 	return p.HandlerConfig(name)
 }
 
+func (p *parts) AdoptDecisions(_ context.Context, clear bool) (wire.Adopted, error) {
+	leave, err := p.enter()
+	defer leave()
+	if !clear {
+		return wire.Adopted{YAML: "handlers:\n"}, err
+	}
+	return wire.Adopted{YAML: "handlers:\n", Cleared: []string{"order-audit"}}, err
+}
+
 func (p *parts) Reload(context.Context) (wire.ReloadResult, error) {
 	leave, err := p.enter()
 	defer leave()

@@ -38,6 +38,7 @@ var documented = map[string]string{
 	"POST /api/v1/events/plugins/:name/resume":        spec.ScopeOperate,
 	"GET /api/v1/audit":                               spec.ScopeOperate,
 	"GET /api/v1/config":                              spec.ScopeOperate,
+	"POST /api/v1/config/adopt":                       spec.ScopeOperate,
 	"GET /api/v1/config/file":                         spec.ScopeOperate,
 	"GET /api/v1/doctor":                              spec.ScopeOperate,
 	"GET /api/v1/events/plugins/:name/config":         spec.ScopeOperate,

@@ -181,6 +181,7 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		{"getFindings", "GET", "/api/v1/doctor", "", 200, nil},
 		{"listAudit", "GET", "/api/v1/audit?limit=1000", "", 200, nil},
 		{"makeBackup", "POST", "/api/v1/backup", "", 200, nil},
+		{"adoptDecisions", "POST", "/api/v1/config/adopt", `{"keep":true}`, 200, nil},
 		{"reloadConfig", "POST", "/api/v1/events/reload-config", "", 200, nil},
 		{"publish", "POST", "/api/v1/events", `{"event_type":"t","data":{"a":1},"metadata":{"idempotency_key":"k"}}`, 202, nil},
 		{"publish", "POST", "/api/v1/events", `[{"event_type":"t"}]`, 202, nil},

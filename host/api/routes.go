@@ -81,6 +81,7 @@ func (s *Server) endpoints() []endpoint {
 
 		{get, "/api/v1/config", operate, s.serve(s.showConfig)},
 		{get, "/api/v1/config/file", operate, serveJSON(s, noQuery, s.showFile)},
+		{post, "/api/v1/config/adopt", operate, serveJSON(s, body[wire.Adopt], s.adopt)},
 		{post, "/api/v1/config/plan", read, serveJSON(s, body[wire.NewPlan], s.cfg.Admin.Planner.Plan)},
 		{get, "/api/v1/doctor", operate, serveJSON(s, noQuery, s.examine)},
 		{get, "/api/v1/audit", operate, s.serve(s.listAudit)},

@@ -6,5 +6,8 @@
 // Creating a token adds a file and revoking one removes it: commands and a running
 // host share no lock, and the host sees a change with the next request.
 //
+// Hosts of a cluster share their tokens instead, as documents of their database with the
+// same content. The admin token is each host's own.
+//
 // Read tokens.go first.
 package auth

@@ -65,24 +65,9 @@ var validID = regexp.MustCompile(`^[a-z2-7]{16}$`)
 // a scope or the time is wrong. fault.Denied: other users can write to the
 // directory. fault.Exhausted: there are too many tokens.
 func Create(dir, name string, scopes []string, expires time.Time) (Token, string, error) {
-	if err := checkToken(name, scopes, expires); err != nil {
-		return Token{}, "", err
-	}
-	scopes = slices.Clone(scopes)
-	slices.Sort(scopes)
-	now := time.Now().UTC().Truncate(time.Second)
-	t := tokenFile{Token: Token{
-		Token:   spec.Token{ID: strings.ToLower(rand.Text()[:16]), Name: name, Scopes: slices.Compact(scopes)},
-		Created: now, Expires: expires.UTC(),
-	}}
-	random := make([]byte, 32)
-	rand.Read(random) // never fails: crypto/rand ends the program instead
-	secret := secretPrefix + t.ID + "_" + base64.RawURLEncoding.EncodeToString(random)
-	sum := sha256.Sum256([]byte(secret))
-	t.SHA256 = hex.EncodeToString(sum[:])
-	text, err := json.Marshal(t)
+	t, secret, text, err := newToken(name, scopes, expires)
 	if err != nil {
-		return Token{}, "", fault.New(fault.Internal, "create token: %w", err)
+		return Token{}, "", err
 	}
 	sub := filepath.Join(dir, TokenDir)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -103,12 +88,39 @@ func Create(dir, name string, scopes []string, expires time.Time) (Token, string
 		return Token{}, "", fmt.Errorf("create token: %w", err)
 	}
 	if len(have) >= maxTokens {
-		return Token{}, "", fault.New(fault.Exhausted, "%d tokens exist, which is the limit: revoke unused tokens", len(have))
+		return Token{}, "", tooMany(len(have))
 	}
 	if err := writeWhole(sub, t.ID+".json", append(text, '\n')); err != nil {
 		return Token{}, "", fmt.Errorf("create token: %w", err)
 	}
 	return t.Token, secret, nil
+}
+
+func tooMany(n int) error {
+	return fault.New(fault.Exhausted, "%d tokens exist, which is the limit: revoke unused tokens", n)
+}
+
+// newToken returns a token with its secret, and the text that is stored of it.
+func newToken(name string, scopes []string, expires time.Time) (t tokenFile, secret string, text []byte, err error) {
+	if err := checkToken(name, scopes, expires); err != nil {
+		return t, "", nil, err
+	}
+	scopes = slices.Clone(scopes)
+	slices.Sort(scopes)
+	now := time.Now().UTC().Truncate(time.Second)
+	t = tokenFile{Token: Token{
+		Token:   spec.Token{ID: strings.ToLower(rand.Text()[:16]), Name: name, Scopes: slices.Compact(scopes)},
+		Created: now, Expires: expires.UTC(),
+	}}
+	random := make([]byte, 32)
+	rand.Read(random) // never fails: crypto/rand ends the program instead
+	secret = secretPrefix + t.ID + "_" + base64.RawURLEncoding.EncodeToString(random)
+	sum := sha256.Sum256([]byte(secret))
+	t.SHA256 = hex.EncodeToString(sum[:])
+	if text, err = json.Marshal(t); err != nil {
+		return t, "", nil, fault.New(fault.Internal, "create token: %w", err)
+	}
+	return t, secret, text, nil
 }
 
 func checkToken(name string, scopes []string, expires time.Time) error {
@@ -165,13 +177,18 @@ func List(dir string) ([]Token, error) {
 		f.LastUsed = used[f.ID]
 		list = append(list, f.Token)
 	}
+	sortTokens(list)
+	return list, err
+}
+
+// sortTokens sorts tokens, the oldest first.
+func sortTokens(list []Token) {
 	slices.SortFunc(list, func(a, b Token) int {
 		if c := a.Created.Compare(b.Created); c != 0 {
 			return c
 		}
 		return strings.Compare(a.ID, b.ID)
 	})
-	return list, err
 }
 
 // readTokens reads all token files. A missing directory has none.

@@ -46,6 +46,8 @@ type Verifier struct {
 
 	adminDue bool // Run creates the admin token
 
+	documents Documents // of a cluster; nil: the tokens are in the directory
+
 	mu     sync.RWMutex
 	tokens map[string]tokenFile // by id
 	seen   time.Time            // modification time of the directory when tokens was read
@@ -123,6 +125,11 @@ func (v *Verifier) Valid(t spec.Token) bool {
 
 // current returns the tokens, read again when the directory has changed.
 func (v *Verifier) current() map[string]tokenFile {
+	if v.documents != nil {
+		v.mu.RLock()
+		defer v.mu.RUnlock()
+		return v.tokens
+	}
 	sub := filepath.Join(v.dir, TokenDir)
 	at := changed(sub)
 	v.mu.RLock()

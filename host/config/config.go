@@ -20,6 +20,7 @@ type Config struct {
 	Server            Server
 	DataDir           string
 	Bus               Bus
+	Cluster           Cluster
 	Auth              Auth
 	Vet               Vet
 	Marketplace       Marketplace
@@ -116,6 +117,8 @@ type Engine string
 const (
 	EngineSQLite Engine = "sqlite" // one file in the data directory; durable
 	EngineMemory Engine = "memory" // lost when the host stops
+
+	EnginePostgres Engine = "postgres" // a PostgreSQL database, which several hosts share
 )
 
 // Bus configures the event log and the newest events in memory.
@@ -127,12 +130,44 @@ type Bus struct {
 	MaxAge    time.Duration // age at which events are removed in any case; at least Retention, 0 for never
 
 	DeadLetters DeadLetters
+	Postgres    Postgres
 }
 
 // DeadLetters configures the retention of deliveries that failed permanently.
 type DeadLetters struct {
 	Retention time.Duration // of them and their events; 0 for ever
 }
+
+// Postgres names the database of EnginePostgres.
+type Postgres struct {
+	URL            string // without a password; "" for none
+	Password       Password
+	Schema         string // of the tables
+	MaxConnections int
+}
+
+// Password names where a password is; at most one of its fields is set, and none for a
+// server that asks for no password. The file never holds the password itself.
+type Password struct {
+	Secret string `json:"secret,omitempty"` // a name, as of handlers' secrets
+	File   string `json:"file,omitempty"`   // a path
+	Env    string `json:"env,omitempty"`    // a variable of the environment
+}
+
+// Cluster configures a host among those that share a database.
+type Cluster struct {
+	Name     string // of this host; "" for the name of the machine
+	Settings SettingsIn
+}
+
+// SettingsIn selects where decisions about handlers go that come by the API.
+type SettingsIn string
+
+// The values of cluster.settings.
+const (
+	SettingsDatabase SettingsIn = "database" // they hold for all hosts
+	SettingsFile     SettingsIn = "file"     // they are refused: the file decides
+)
 
 // Vet bounds the child process that checks and compiles a module.
 type Vet struct {
@@ -177,6 +212,7 @@ func Default() *Config {
 		DataDir:           "data",
 		Marketplace:       Marketplace{Refresh: 6 * time.Hour},
 		Bus: Bus{Engine: EngineSQLite, RingSize: 4096, Retention: 7 * day, MaxAge: 30 * day,
-			DeadLetters: DeadLetters{Retention: 30 * day}},
+			DeadLetters: DeadLetters{Retention: 30 * day}, Postgres: Postgres{Schema: "berth", MaxConnections: 16}},
+		Cluster: Cluster{Settings: SettingsDatabase},
 	}
 }

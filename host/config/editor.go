@@ -139,7 +139,7 @@ func setIn(texts [][]byte, path []string, value string) ([][]byte, error) {
 // SetHandlerGrants replaces handlers.<name>.grants, with the comments inside it, and
 // returns the new configuration. Invalid grants are fault.Invalid.
 func (e *Editor) SetHandlerGrants(name string, grants []spec.Grant) (*Config, error) {
-	value := grantsText(grants)
+	value := GrantsText(grants)
 	alone, err := Parse("grants of "+name, []byte("handlers: {x: {grants: "+value+"}}"))
 	if err != nil {
 		return nil, err
@@ -346,8 +346,8 @@ func typesWithoutLines(list []spec.EventType) []spec.EventType {
 	return list
 }
 
-// grantsText writes grants as YAML on one line.
-func grantsText(grants []spec.Grant) string {
+// GrantsText writes grants as YAML on one line.
+func GrantsText(grants []spec.Grant) string {
 	b := []byte{'['}
 	lists := func(key string, texts []string) {
 		if texts == nil {

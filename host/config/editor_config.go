@@ -24,7 +24,7 @@ const maxSingly = 32
 // config that YAML cannot represent is fault.Invalid. check, unless nil, gets the new text
 // and its configuration before they are written, and refuses them by its error.
 func (e *Editor) SetHandlerConfig(name string, config json.RawMessage, check func([]byte, *Config) error) (*Config, error) {
-	value := flowText(config)
+	value := FlowText(config)
 	alone, err := Parse("the config of "+name, []byte("handlers: {x: {config: "+value+"}}"))
 	if err != nil {
 		return nil, err
@@ -68,8 +68,8 @@ func (e *Editor) keyByKey(src []byte, path []string, want map[string]json.RawMes
 		at, value := append(slices.Clone(path), key), want[key]
 		texts, err := splice.Remove(text, at)
 		if value != nil && err == nil {
-			inserted, failed := setIn(texts, at, flowText(value))
-			texts, err = splice.Set(text, at, flowText(value)) // a scalar keeps its line
+			inserted, failed := setIn(texts, at, FlowText(value))
+			texts, err = splice.Set(text, at, FlowText(value)) // a scalar keeps its line
 			if err != nil {
 				texts, err = nil, failed
 			}
@@ -151,9 +151,9 @@ func withConfigsOf(a, b map[string]Handler) map[string]Handler {
 	return changed
 }
 
-// flowText writes a JSON value as a YAML flow value on one line: with a blank after each
+// FlowText writes a JSON value as a YAML flow value on one line: with a blank after each
 // colon and comma, and with the characters escaped that YAML takes for controls or breaks.
-func flowText(value json.RawMessage) string {
+func FlowText(value json.RawMessage) string {
 	v, err := decoded(value)
 	if err != nil {
 		return string(value) // Parse reports what is wrong

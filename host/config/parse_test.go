@@ -103,7 +103,9 @@ server:
   metrics: loopback
   rate_limit: {requests_per_second: 50, burst: 100}
 data_dir: /var/lib/berth
-bus: {engine: memory, ring_size: 64, retention: 30d, max_size: 10GiB, max_age: 60d, dead_letters: {retention: 0s}}
+bus: {engine: memory, ring_size: 64, retention: 30d, max_size: 10GiB, max_age: 60d, dead_letters: {retention: 0s},
+  postgres: {url: "postgres://berth@db:5432/berth", password: {env: PGPASSWORD}, schema: shop, max_connections: 8}}
+cluster: {name: berth-1, settings: file}
 auth: {allowed_hosts: [berth.example.com]}
 vet: {memory: 2GiB, cpu: 10s, wall: 20s}
 marketplace:
@@ -172,7 +174,9 @@ func TestParseEverySetting(t *testing.T) {
 		Server: config.Server{Listen: ":9000", Metrics: config.MetricsLoopback, ShutdownTimeout: 5 * time.Second, TLS: config.TLS{CertFile: "c.pem", KeyFile: "k.pem"},
 			Insecure: true, RateLimit: config.RateLimit{RequestsPerSecond: 50, Burst: 100}},
 		DataDir: "/var/lib/berth",
-		Bus:     config.Bus{Engine: config.EngineMemory, RingSize: 64, Retention: 30 * 24 * time.Hour, MaxSize: 10 << 30, MaxAge: 60 * 24 * time.Hour},
+		Bus: config.Bus{Engine: config.EngineMemory, RingSize: 64, Retention: 30 * 24 * time.Hour, MaxSize: 10 << 30, MaxAge: 60 * 24 * time.Hour,
+			Postgres: config.Postgres{URL: "postgres://berth@db:5432/berth", Password: config.Password{Env: "PGPASSWORD"}, Schema: "shop", MaxConnections: 8}},
+		Cluster: config.Cluster{Name: "berth-1", Settings: config.SettingsFile},
 		Auth:    config.Auth{AllowedHosts: []string{"berth.example.com"}},
 		Vet:     config.Vet{Memory: 2 << 30, CPU: 10 * time.Second, Wall: 20 * time.Second},
 		Marketplace: config.Marketplace{
@@ -253,7 +257,7 @@ func invalidFiles() []struct{ name, text, want string } {
 		{"few bytes of requests", "server: {max_inflight_bytes: 33554431}\n", `f.yaml:1: server.max_inflight_bytes: is 33554431; it must be at least 32MiB, or 0 for what the memory allows`},
 		{"a small log", "bus: {max_size: 1MiB}\n", `f.yaml:1: bus.max_size: is 1MiB; it must be at least 2MiB, or 0 for no bound`},
 		{"max_age before retention", "bus: {max_age: 3d}\n", `f.yaml:1: bus.max_age: is 72h0m0s, but must be at least bus.retention (168h0m0s), or 0s for never`},
-		{"enum", "bus: {engine: kafka}\n", `f.yaml:1: bus.engine: must be sqlite or memory, not the text "kafka"`},
+		{"enum", "bus: {engine: kafka}\n", `f.yaml:1: bus.engine: must be sqlite, memory or postgres, not the text "kafka"`},
 		{"half a certificate", "server:\n  tls: {cert_file: c.pem}\n", "f.yaml:2: server.tls: needs both cert_file and key_file"},
 		{"rate", "server: {rate_limit: {requests_per_second: fast}}\n", "f.yaml:1: server.rate_limit.requests_per_second: must be a whole number, not the text \"fast\""},
 		{"port", "server: {listen: \"localhost:99999\"}\n", `f.yaml:1: server.listen: the port "99999" is not a number from 0 to 65535`},

@@ -34,6 +34,7 @@ func configTable(c *Config) (t table) {
 	t.add("defaults.", defaultsTable(&c.Defaults))
 	t.add("server.", serverTable(&c.Server))
 	t.add("bus.", busTable(&c.Bus))
+	t.add("cluster.", clusterTable(&c.Cluster))
 	t.add("vet.", vetTable(&c.Vet))
 	t.fields = append(t.fields, setting("auth.allowed_hosts", listKind("host names", 100, parseHostName), &c.Auth.AllowedHosts,
 		"Names of the API in requests, besides loopback and `server.listen`.").atStart())
@@ -82,8 +83,9 @@ func rateTable(r *RateLimit) table {
 
 func busTable(b *Bus) table {
 	return table{[]field{
-		setting("engine", wordKind(EngineSQLite, EngineMemory), &b.Engine,
-			"Where the event log is kept: in the data directory, or in memory until the host stops.").atStart(),
+		setting("engine", wordKind(EngineSQLite, EngineMemory, EnginePostgres), &b.Engine,
+			"Where the event log is kept: in the data directory, in memory until the host stops, or in a PostgreSQL database, which several "+
+				"hosts can share.").atStart(),
 		setting("ring_size", numberKind(16, 1<<20), &b.RingSize, "The newest events, which are kept in memory for the handlers.").atStart(),
 		setting("retention", durationKind(time.Minute, 3650*day), &b.Retention,
 			"The age at which events that every handler has had are removed, with their idempotency keys and history, once a minute."),
@@ -95,7 +97,17 @@ func busTable(b *Bus) table {
 				"the number; `0s`: never. It is at least `retention`, and follows a longer one where it is not set."),
 		setting("dead_letters.retention", durationKind(0, 3650*day), &b.DeadLetters.Retention,
 			"The age at which dead letters and their events are removed; `0s`: never."),
-	}, []check{{"", func(_ document.Value, keys map[string]document.Value) {
+		setting("postgres.url", textKind("URL", parseDatabase), &b.Postgres.URL,
+			"The database of the engine postgres, without a password: `postgres://berth@db.example.com:5432/berth?sslmode=verify-full`.").atStart(),
+		setting("postgres.password", passwordKind(), &b.Postgres.Password,
+			"Where the password is. Without it the server must not ask for one.").atStart().unset("{}"),
+		setting("postgres.schema", textKind("name", parseSchema), &b.Postgres.Schema,
+			"The schema of the tables, which is made if it is missing. Hosts with the same database and schema are one cluster.").atStart(),
+		setting("postgres.max_connections", numberKind(4, 1000), &b.Postgres.MaxConnections, "The connections of this host to the database.").atStart(),
+	}, []check{{"", func(v document.Value, keys map[string]document.Value) {
+		if b.Engine == EnginePostgres && b.Postgres.URL == "" && v.Problems() == 0 {
+			keys["engine"].Fail("is postgres, which needs bus.postgres.url, such as postgres://berth@db.example.com:5432/berth")
+		}
 		switch at, found := keys["max_age"]; {
 		case !found:
 			b.MaxAge = max(b.MaxAge, b.Retention)

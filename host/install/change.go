@@ -63,7 +63,12 @@ func (i *Installer) apply(ctx context.Context, c change, report Report) (wire.Pl
 			return rejected(c.name, err)
 		}},
 		{"settings", "commit", func() error { return i.cfg.Settings.Admit(c.name, c.admit) }},
-		{"lock", "commit", func() error { return i.store.write(LockFile, after) }},
+		{"lock", "commit", func() error {
+			if err := i.share(ctx, c.version.SHA256, after); err != nil {
+				return err
+			}
+			return i.store.write(LockFile, after)
+		}},
 		{"promote", "start", func() (err error) {
 			answer, err = candidate.Promote(ctx, i.store.file(c.version.SHA256))
 			return err
@@ -77,10 +82,12 @@ func (i *Installer) apply(ctx context.Context, c change, report Report) (wire.Pl
 			if s.name == "promote" {
 				i.restore(context.WithoutCancel(ctx), c)
 			}
-			return wire.Plugin{}, i.undoAfter(err, r)
+			return wire.Plugin{}, i.undoAfter(ctx, err, r)
 		}
 	}
+	i.pinned[c.name] = c.version.SHA256
 	i.keepLast(after)
+	i.dropModules(ctx, next)
 	// The change is made. A journal that stays agrees with the lock.
 	if err := i.step("finish", func() error { return i.store.remove(journalFile) }); err != nil {
 		i.cfg.Logger.Warn("journal of a finished installation not removed", "plugin", c.name, "error", err)
@@ -107,7 +114,7 @@ func rejected(name string, err error) error {
 func (i *Installer) restore(ctx context.Context, c change) {
 	var err error
 	if was, ok := c.lock.Plugins[c.name]; ok {
-		_, err = i.cfg.Plugins.Pin(ctx, i.pinOf(c.name, was.SHA256))
+		_, err = i.pin(ctx, c.name, was.SHA256)
 	} else if err = i.cfg.Plugins.Unpin(ctx, c.name); fault.Is(err, fault.NotFound) {
 		err = nil
 	}

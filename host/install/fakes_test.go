@@ -121,7 +121,8 @@ type host struct {
 	prepared []string
 	stored   map[string]bool // by name: it has stored something
 	routes   map[string][]string
-	admit    error // of Admit
+	admit    error  // of Admit
+	refused  string // the digest of a module that does not start here
 }
 
 func (h *host) file() string { return filepath.Join(h.dir, "settings.json") }
@@ -231,6 +232,8 @@ func (h *host) load(p spec.Pin) error {
 		return fault.New(fault.Invalid, "does not match the lock")
 	case bytes.Contains(wasm, []byte("traps")):
 		return fault.New(fault.Trap, "it trapped")
+	case p.SHA256 == h.refused:
+		return fault.New(fault.Invalid, "not on this machine")
 	}
 	return nil
 }

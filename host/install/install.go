@@ -176,7 +176,7 @@ func (i *Installer) existing(ctx context.Context, name string, rel Release, lock
 			"install %s: there is a plugin of that name with other contents, %s from %s: upgrade it, or uninstall it first", name,
 			e.label(), e.Source)
 	case known && e.SHA256 == rel.SHA256 && i.store.verify(rel.SHA256) == nil:
-		p, err = i.cfg.Plugins.Pin(ctx, i.pinOf(name, rel.SHA256))
+		p, err = i.pin(ctx, name, rel.SHA256)
 		return p, err == nil, err
 	}
 	if err := i.cfg.Plugins.Free(ctx, name); err != nil {
@@ -208,7 +208,7 @@ func (i *Installer) repair(ctx context.Context, name, digest string, added bool,
 		}
 	}
 	report.say("start", 0, 0)
-	return i.cfg.Plugins.Pin(ctx, i.pinOf(name, digest))
+	return i.pin(ctx, name, digest)
 }
 
 // Rollback makes one of the last three former versions the current one: the one with this

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -47,6 +48,7 @@ type Config struct {
 	Settings Settings
 	State    State
 	Codec    Codec
+	Shared   Shared // nil: this host alone has the installed plugins
 
 	// MinimumAge is the minimum age of a marketplace's release. nil: 0.
 	MinimumAge func() time.Duration
@@ -64,7 +66,12 @@ type Config struct {
 type Installer struct {
 	cfg         Config
 	store       store
-	transaction chan struct{} // contains a token during a transaction
+	transaction chan struct{}                     // contains a token during a transaction
+	current     atomic.Pointer[map[string]string] // the digests of the lock, by name
+
+	// transaction guards both.
+	shared sharedLock
+	pinned map[string]string // the digests of the installed plugins that run, by name
 
 	// fault, in tests, is called before (done false) and after each step; its error becomes
 	// the step's.
@@ -102,7 +109,7 @@ func New(cfg Config) (*Installer, error) {
 	if err != nil {
 		return nil, fault.New(fault.Unavailable, "the data directory: %w", err)
 	}
-	return &Installer{cfg: cfg, store: newStore(root, dir), transaction: make(chan struct{}, 1),
+	return &Installer{cfg: cfg, store: newStore(root, dir), transaction: make(chan struct{}, 1), pinned: make(map[string]string),
 		fault: func(string, bool) error { return nil }}, nil
 }
 
@@ -139,6 +146,10 @@ func (i *Installer) begin(ctx context.Context) (done func(), err error) {
 		done()
 		return nil, fault.New(fault.CodeOf(err), "recover an interrupted installation (%s): %w", filepath.Join(i.store.dir,
 			journalFile), err)
+	}
+	if err := i.follow(ctx); err != nil {
+		done()
+		return nil, err
 	}
 	return done, nil
 }
@@ -180,6 +191,11 @@ func (i *Installer) Pins() []spec.Pin {
 		for _, name := range slices.Sorted(maps.Keys(lock.Plugins)) {
 			pins = append(pins, i.pinOf(name, lock.Plugins[name].SHA256))
 		}
+		if len(i.pinned) == 0 {
+			for name, e := range lock.Plugins {
+				i.pinned[name] = e.SHA256
+			}
+		}
 		return pins
 	}
 	refusal := err.Error()
@@ -218,10 +234,19 @@ func (i *Installer) named() map[string]string {
 	return names
 }
 
-// keepLast copies the lock, in case it is lost. A failure is only logged.
+// keepLast remembers what is installed, and copies the lock, in case it is lost. A failure is
+// only logged.
 func (i *Installer) keepLast(raw []byte) {
 	if raw == nil {
 		return // there is none yet
+	}
+	var lock Lock
+	if i.cfg.Codec.Unmarshal(raw, &lock) == nil {
+		digests := make(map[string]string)
+		for name, e := range lock.Plugins {
+			digests[name] = e.SHA256
+		}
+		i.current.Store(&digests)
 	}
 	if last, err := i.store.read(lastFile, maxLock); err == nil && bytes.Equal(last, raw) {
 		return
@@ -261,6 +286,14 @@ func (i *Installer) Repaired(ctx context.Context, use func([]spec.Pin) error) er
 
 func (i *Installer) pinOf(name, digest string) spec.Pin {
 	return spec.Pin{Name: name, Path: i.store.file(digest), SHA256: digest}
+}
+
+// Current returns the digest of the installed version of a plugin; "" for none.
+func (i *Installer) Current(name string) string {
+	if digests := i.current.Load(); digests != nil {
+		return (*digests)[name]
+	}
+	return ""
 }
 
 // Installed returns the installed plugins by name.

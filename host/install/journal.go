@@ -68,9 +68,13 @@ func (i *Installer) readJournal() (*record, error) {
 	return &r, nil
 }
 
-// committed reports whether the record's transaction is committed. If the lock file was
+// committed reports whether the record's transaction is committed. In a cluster the shared
+// lock decides, and the file is made to agree with it. If the lock file was
 // edited since, its entry of the plugin decides.
-func (i *Installer) committed(r record) (bool, error) {
+func (i *Installer) committed(ctx context.Context, r record) (bool, error) {
+	if err := i.completeShared(ctx, r); err != nil {
+		return false, err
+	}
 	if i.store.lacks(LockFile) {
 		return false, nil
 	}
@@ -98,13 +102,13 @@ func (i *Installer) recover(ctx context.Context) error {
 	if r == nil || err != nil {
 		return err
 	}
-	committed, err := i.committed(*r)
+	committed, err := i.committed(ctx, *r)
 	if err != nil {
 		return err
 	}
 	switch {
 	case !committed || r.Undo:
-		err = i.undo(*r)
+		err = i.undo(ctx, *r)
 	case r.Op == opUninstall:
 		if problem := i.tidy(ctx, *r); problem != nil { // logged, not retried
 			i.cfg.Logger.Error("plugin uninstalled with leftovers", "plugin", r.Name, "error", problem)
@@ -120,8 +124,8 @@ func (i *Installer) recover(ctx context.Context) error {
 }
 
 // undoAfter undoes a transaction that has failed with err, and returns err.
-func (i *Installer) undoAfter(err error, r record) error {
-	if undoing := i.undo(r); undoing != nil {
+func (i *Installer) undoAfter(ctx context.Context, err error, r record) error {
+	if undoing := i.undo(context.WithoutCancel(ctx), r); undoing != nil {
 		return fmt.Errorf("%w; undoing it failed too and is retried at the next start: %w", err, undoing)
 	}
 	return err
@@ -129,8 +133,8 @@ func (i *Installer) undoAfter(err error, r record) error {
 
 // undo undoes a transaction's changes of files in the reverse order, the journal last. It
 // may be repeated.
-func (i *Installer) undo(r record) error {
-	committed, err := i.committed(r)
+func (i *Installer) undo(ctx context.Context, r record) error {
+	committed, err := i.committed(ctx, r)
 	if err != nil {
 		return err
 	}
@@ -141,6 +145,9 @@ func (i *Installer) undo(r record) error {
 		}
 	}
 	if committed {
+		if err := i.unshareLock(ctx, r); err != nil {
+			return err
+		}
 		if err := i.step("undo lock", func() error {
 			if r.Before == nil {
 				return i.store.remove(LockFile)

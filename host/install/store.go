@@ -150,6 +150,16 @@ func (s store) adopt(digest string) (err error) {
 	return s.syncDir(storeDir)
 }
 
+// writePart writes a finished download, for adopt.
+func (s store) writePart(digest string, content []byte) error {
+	f, err := s.root.OpenFile(partPath(digest), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return coded(err)
+	}
+	_, err = f.Write(content)
+	return coded(errors.Join(err, f.Close()))
+}
+
 // makeDir creates a directory and its parents, durably.
 func (s store) makeDir(name string) (err error) {
 	defer func() { err = coded(err) }()

@@ -61,15 +61,18 @@ func (i *Installer) Uninstall(ctx context.Context, name string, o UninstallOptio
 		if err := i.cfg.State.Purge(ctx, name); err != nil {
 			return err
 		}
-		return i.writeLock(lock.without(name, false))
+		return i.writeLock(ctx, lock.without(name, false))
 	}
 	return i.uninstallFile(ctx, name)
 }
 
-func (i *Installer) writeLock(l Lock) error {
+func (i *Installer) writeLock(ctx context.Context, l Lock) error {
 	after, err := i.cfg.Codec.Marshal(l)
 	if err != nil {
 		return fault.New(fault.Internal, "write the lock: %w", err)
+	}
+	if err := i.share(ctx, "", after); err != nil {
+		return err
 	}
 	err = i.step("purge lock", func() error { return i.store.write(LockFile, after) })
 	if err == nil {
@@ -102,6 +105,9 @@ func (i *Installer) uninstallPin(ctx context.Context, name string, lock Lock, ra
 		begun = true
 		err := i.step("uninstall journal", func() error { return i.writeJournal(r) })
 		if err == nil {
+			err = i.share(ctx, "", after)
+		}
+		if err == nil {
 			err = i.step("uninstall lock", func() error { return i.store.write(LockFile, after) })
 		}
 		committed = err == nil
@@ -116,13 +122,17 @@ func (i *Installer) uninstallPin(ctx context.Context, name string, lock Lock, ra
 	case !begun:
 		return err
 	}
-	return fmt.Errorf("uninstall %s: %w", name, i.undoAfter(err, r))
+	return fmt.Errorf("uninstall %s: %w", name, i.undoAfter(ctx, err, r))
 }
 
 // tidy deletes the state of a plugin that is not in the lock any more. It tries every part
 // even if another fails, and removes the journal in any case.
 func (i *Installer) tidy(ctx context.Context, r record) error {
+	delete(i.pinned, r.Name)
 	err := i.tidyName(ctx, r.Name, r.Purge)
+	if lock, _, e := i.readLock(); e == nil {
+		i.dropModules(ctx, lock)
+	}
 	i.keepLast([]byte(r.After))
 	i.sweep()
 	return errors.Join(err, i.step("uninstall finish", func() error { return i.store.remove(journalFile) }))

@@ -102,11 +102,11 @@ func precedes(a, b *group) bool {
 
 // add makes an open issue. It keeps nothing of the event's memory.
 func (t *Tracker) add(fp fingerprint, message string) *group {
-	t.last++
+	id := t.nextID(fp)
 	fp = fingerprint{handler: strings.Clone(fp.handler), class: event.Class(strings.Clone(string(fp.class))),
 		message: strings.Clone(fp.message), frame: strings.Clone(fp.frame)}
-	g := &group{fingerprint: fp, id: t.last}
-	g.Issue = wire.Issue{ID: strconv.FormatUint(t.last, 10), Handler: fp.handler, Class: string(fp.class),
+	g := &group{fingerprint: fp, id: id}
+	g.Issue = wire.Issue{ID: strconv.FormatUint(id, 10), Handler: fp.handler, Class: string(fp.class),
 		Message: strings.Clone(event.Headline(message, maxMessage)), State: wire.IssueOpen}
 	if fp.class != Other {
 		if top := t.cfg.Top(message); top != nil {
@@ -138,7 +138,7 @@ func (t *Tracker) insert(g *group) {
 func (t *Tracker) remove(g *group) {
 	delete(t.groups, g.fingerprint)
 	delete(t.byID, g.id)
-	t.removed[g.id] = struct{}{}
+	t.removed[g.id] = g.Handler
 	if g.isActive() {
 		t.countActive(g.Handler, -1)
 	}

@@ -27,6 +27,9 @@ func (t *Tracker) Change(ctx context.Context, id string, to wire.IssueState, by,
 
 	t.mu.Lock()
 	g, err := t.find(id)
+	if err == nil && !t.owns(g.Handler) {
+		err = fault.New(fault.Unavailable, "the plugin %s runs on another host of the cluster, which keeps its issues; try again", g.Handler)
+	}
 	if err == nil && to == wire.IssueAcknowledged && !g.isActive() {
 		err = fault.New(fault.Conflict, "the issue %s is %s: reopen it first", g.ID, g.State)
 	}
@@ -41,13 +44,13 @@ func (t *Tracker) Change(ctx context.Context, id string, to wire.IssueState, by,
 	next.State, next.StateBy, next.StateAt, next.Note = to, by, &now, note
 	t.mu.Unlock()
 
-	if err := t.put(ctx, []event.Document{next.document()}); err != nil {
+	if err := t.put(t.fenced(ctx, next.Handler), []event.Document{next.document()}); err != nil {
 		return wire.Issue{}, fmt.Errorf("change the issue %s: %w", id, err)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.byID[g.id] != g {
-		t.removed[g.id] = struct{}{} // again: it was stored meanwhile
+		t.removed[g.id] = g.Handler // again: it was stored meanwhile
 		return wire.Issue{}, fault.New(fault.NotFound, "the issue %s was removed meanwhile", id)
 	}
 	if to == wire.IssueOpen && !g.isActive() {

@@ -4,12 +4,15 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"time"
 
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -117,55 +120,82 @@ func (t *Tracker) load(ctx context.Context) error {
 	return nil
 }
 
+// unsaved is what one write stores.
+type unsaved struct {
+	changed   []*group
+	snapshots []saved // of changed
+	removed   map[uint64]string
+	last      uint64
+}
+
 // flush stores changed issues, the longest changed first, at most maxBatch, and reports whether
 // there are more. After an error they are stored with the next ones.
 func (t *Tracker) flush(ctx context.Context) (more bool, err error) {
 	t.storing.Lock()
 	defer t.storing.Unlock()
 
+	u := unsaved{removed: make(map[uint64]string)}
 	t.mu.Lock()
-	var docs []event.Document
-	var changed []*group
-	var snapshots []saved
 	n := min(len(t.dirty), maxBatch)
 	for _, g := range t.dirty[:n] {
 		g.dirty = false
-		if t.byID[g.id] == g {
-			changed = append(changed, g)
-			snapshots = append(snapshots, g.snapshot())
+		if t.byID[g.id] == g && t.owns(g.Handler) {
+			u.changed = append(u.changed, g)
+			u.snapshots = append(u.snapshots, g.snapshot())
 		}
 	}
 	t.dirty = slices.Delete(t.dirty, 0, n)
 	more = len(t.dirty) > 0
-	removed := make([]uint64, 0, len(t.removed))
-	for id := range t.removed {
-		removed = append(removed, id)
-		docs = append(docs, event.Document{Kind: kind, ID: strconv.FormatUint(id, 10)})
+	for id, handler := range t.removed {
+		if t.owns(handler) {
+			u.removed[id] = handler
+		}
 	}
 	clear(t.removed)
-	last := t.last
-	if last != t.stored {
-		docs = append(docs, event.Document{Kind: kind, ID: lastID, Body: fmt.Sprintf(`{"last":%d}`, last)})
-	}
+	u.last = t.last
 	t.mu.Unlock()
 
-	for _, s := range snapshots {
-		docs = append(docs, s.document())
-	}
-	err = t.put(ctx, docs)
+	err = t.store(ctx, u)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if err == nil {
-		t.stored = last
+		t.stored = u.last
 		return more, nil
 	}
-	for _, g := range changed {
+	for _, g := range u.changed {
 		t.markDirty(g)
 	}
-	for _, id := range removed {
-		t.removed[id] = struct{}{}
-	}
+	maps.Copy(t.removed, u.removed)
 	return true, fmt.Errorf("store the issues: %w", err)
+}
+
+// store stores changes: in one transaction, or in one for each handler where hosts share the
+// store. The caller has locked storing.
+func (t *Tracker) store(ctx context.Context, u unsaved) error {
+	docs := make(map[string][]event.Document) // by handler
+	for id, handler := range u.removed {
+		docs[handler] = append(docs[handler], event.Document{Kind: kind, ID: strconv.FormatUint(id, 10)})
+	}
+	for _, s := range u.snapshots {
+		docs[s.Handler] = append(docs[s.Handler], s.document())
+	}
+	if t.cfg.Shared {
+		var errs error
+		for handler, list := range docs {
+			if err := t.put(t.fenced(ctx, handler), list); err != nil && !errors.Is(err, spec.ErrFenced) {
+				errs = errors.Join(errs, err)
+			}
+		}
+		return errs
+	}
+	var all []event.Document
+	for _, handler := range slices.Sorted(maps.Keys(docs)) {
+		all = append(all, docs[handler]...)
+	}
+	if u.last != t.stored {
+		all = append(all, event.Document{Kind: kind, ID: lastID, Body: fmt.Sprintf(`{"last":%d}`, u.last)})
+	}
+	return t.put(ctx, all)
 }
 
 // put stores documents. The caller has locked storing.

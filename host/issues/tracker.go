@@ -44,7 +44,10 @@ type Config struct {
 	Normalise func(headline string) string
 	// Top returns the innermost frame of the guest's own code that a message lists; nil for
 	// none. Required.
-	Top    func(message string) *spec.Frame
+	Top func(message string) *spec.Frame
+	// Shared says that the hosts of a cluster share the store: only the issues of the handlers
+	// in Own are counted and stored here; those of the others are as of the last Refresh.
+	Shared bool
 	Logger *slog.Logger     // nil discards
 	Now    func() time.Time // default time.Now
 }
@@ -71,7 +74,8 @@ type Tracker struct {
 	active  map[string]int         // by handler: the groups that are open or acknowledged
 	nActive int
 	recent  map[failureKey]fingerprint // of the latest messages
-	removed map[uint64]struct{}        // ids whose document is to be removed
+	removed map[uint64]string          // ids whose document is to be removed, with the handler
+	owned   map[string]spec.Fence      // the handlers of Own
 	dirty   []*group                   // changed since they were stored, the longest first
 	stored  uint64                     // last, as it was stored
 	failing bool                       // the last write failed
@@ -87,7 +91,8 @@ func Open(ctx context.Context, cfg Config) (*Tracker, error) {
 		cfg.Now = time.Now
 	}
 	t := &Tracker{cfg: cfg, seed: maphash.MakeSeed(), groups: make(map[fingerprint]*group), byID: make(map[uint64]*group),
-		active: make(map[string]int), recent: make(map[failureKey]fingerprint), removed: make(map[uint64]struct{})}
+		active: make(map[string]int), recent: make(map[failureKey]fingerprint), removed: make(map[uint64]string),
+		owned: make(map[string]spec.Fence)}
 	if err := t.load(ctx); err != nil {
 		return nil, fault.New(fault.CodeOf(err), "load the issues: %w", err)
 	}
@@ -106,6 +111,9 @@ func (t *Tracker) Failed(rec event.Record, d event.Delivery, key, version string
 	k := t.key(d.Handler, d.ErrorClass, d.ErrorMessage)
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if !t.owns(d.Handler) { // an attempt that ended after Release: its outcome was refused as well
+		return
+	}
 	fp, known := t.recent[k]
 	if !known {
 		t.mu.Unlock()

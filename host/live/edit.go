@@ -7,24 +7,35 @@ import (
 	"time"
 
 	"github.com/berth-host/berth/host/config"
+	"github.com/berth-host/berth/host/config/overlay"
 	"github.com/berth-host/berth/host/spec"
 )
 
 // revertTimeout bounds the wait for the plugins after a revert.
 const revertTimeout = 30 * time.Second
 
-// SetEnabled writes handlers.<name>.enabled and applies it.
-func (l *Live) SetEnabled(_ context.Context, name string, enabled bool) error {
+// SetEnabled writes handlers.<name>.enabled and applies it. In a cluster it and the others
+// write a decision for all hosts instead (see Join).
+func (l *Live) SetEnabled(ctx context.Context, name string, enabled bool) error {
+	if l.Joined() {
+		return l.decide(ctx, name, "enabled", func(s *overlay.Section) { s.Enabled = &enabled })
+	}
 	return l.edit(func(e *config.Editor) (*config.Config, error) { return e.SetHandlerEnabled(name, enabled) })
 }
 
 // SetPaused writes handlers.<name>.paused and applies it.
-func (l *Live) SetPaused(_ context.Context, name string, paused bool) error {
+func (l *Live) SetPaused(ctx context.Context, name string, paused bool) error {
+	if l.Joined() {
+		return l.decide(ctx, name, "paused", func(s *overlay.Section) { s.Paused = &paused })
+	}
 	return l.edit(func(e *config.Editor) (*config.Config, error) { return e.SetHandlerPaused(name, paused) })
 }
 
 // SetGrants writes handlers.<name>.grants and applies it.
-func (l *Live) SetGrants(_ context.Context, name string, grants []spec.Grant) error {
+func (l *Live) SetGrants(ctx context.Context, name string, grants []spec.Grant) error {
+	if l.Joined() {
+		return l.decide(ctx, name, "grants", func(s *overlay.Section) { s.Grants = &grants })
+	}
 	return l.edit(func(e *config.Editor) (*config.Config, error) { return e.SetHandlerGrants(name, grants) })
 }
 

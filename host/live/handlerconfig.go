@@ -47,6 +47,13 @@ func (l *Live) SetHandlerConfig(ctx context.Context, name string, object json.Ra
 	if err != nil {
 		return wire.HandlerConfig{}, err
 	}
+	if l.Joined() {
+		err := l.decideConfig(ctx, name, object)
+		if err != nil {
+			return wire.HandlerConfig{}, err
+		}
+		return l.HandlerConfig(name)
+	}
 	c, err := l.editor.SetHandlerConfig(name, object, func(text []byte, c *config.Config) error {
 		n, err := l.compile(c)
 		if err != nil {

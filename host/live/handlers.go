@@ -1,6 +1,7 @@
 package live
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/config"
+	"github.com/berth-host/berth/host/config/overlay"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/spec"
 )
@@ -31,12 +33,25 @@ func (h Handlers) Lacking(name string, requested []abi.Capability) (lacking []ab
 type snapshot struct {
 	Before []byte `json:"before,omitempty"`
 	After  []byte `json:"after,omitempty"`
+	// Decided are the grants before, where the hosts of a cluster share them; null: none.
+	Decided *decidedGrants `json:"decided,omitempty"`
+}
+
+// decidedGrants are the grants of a handler in the decisions of the cluster.
+type decidedGrants struct {
+	Grants *[]spec.Grant `json:"grants"`
 }
 
 // Snapshot implements install.Settings.
 func (h Handlers) Snapshot(name string, grants []abi.Capability) (json.RawMessage, error) {
 	var s snapshot
-	if len(grants) > 0 {
+	switch {
+	case len(grants) > 0 && h.Joined():
+		if err := h.shared.refusal(name, "grants", h.path); err != nil {
+			return nil, err
+		}
+		s.Decided = &decidedGrants{h.now.Load().overlay.Section(name).Grants}
+	case len(grants) > 0:
 		before, after, err := h.editor.Preview(func(e *config.Editor) error {
 			_, err := e.SetHandlerGrants(name, h.extended(name, grants))
 			return err
@@ -44,7 +59,7 @@ func (h Handlers) Snapshot(name string, grants []abi.Capability) (json.RawMessag
 		if err != nil {
 			return nil, err
 		}
-		s = snapshot{before, after}
+		s.Before, s.After = before, after
 	}
 	return json.Marshal(s)
 }
@@ -53,6 +68,9 @@ func (h Handlers) Snapshot(name string, grants []abi.Capability) (json.RawMessag
 func (h Handlers) Admit(name string, grants []abi.Capability) error {
 	if len(grants) == 0 {
 		return nil
+	}
+	if h.Joined() {
+		return h.SetGrants(context.Background(), name, h.extended(name, grants))
 	}
 	return h.edit(func(e *config.Editor) (*config.Config, error) {
 		return e.SetHandlerGrants(name, h.extended(name, grants))
@@ -74,6 +92,9 @@ func (h Handlers) Restore(name string, raw json.RawMessage) error {
 	var s snapshot
 	if err := json.Unmarshal(raw, &s); err != nil {
 		return fault.New(fault.Internal, "read snapshot of handlers.%s: %w", name, err)
+	}
+	if s.Decided != nil {
+		return h.decide(context.Background(), name, "grants", func(now *overlay.Section) { now.Grants = s.Decided.Grants })
 	}
 	if len(s.After) == 0 || string(s.Before) == string(s.After) {
 		return nil
@@ -125,6 +146,9 @@ func onlyGrants(h config.Handler) bool {
 
 // Remove implements install.Settings.
 func (h Handlers) Remove(name string) error {
+	if h.Joined() { // the files of the hosts are not Berth's to write
+		return h.undecide(context.Background(), name)
+	}
 	err := h.edit(func(e *config.Editor) (*config.Config, error) { return e.RemoveHandler(name) })
 	if err != nil {
 		return fmt.Errorf("handlers.%s stays in %s; remove it by hand: %w", name, h.path, err)

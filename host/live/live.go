@@ -14,6 +14,7 @@ import (
 	"github.com/berth-host/berth/host/audit"
 	"github.com/berth-host/berth/host/config"
 	"github.com/berth-host/berth/host/config/document"
+	"github.com/berth-host/berth/host/config/overlay"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/plugin"
 	"github.com/berth-host/berth/host/route"
@@ -63,6 +64,7 @@ type Live struct {
 	plugins atomic.Pointer[Plugins]
 
 	mu       sync.Mutex     // one reload or edit at a time
+	shared   decisions      // of the cluster
 	compiled inForce        // the configuration compiled last
 	applied  *config.Config // checked with the plugins, which were reloaded under it; nil before the first time
 	onChange []func(former, now *config.Config)
@@ -74,6 +76,9 @@ type inForce struct {
 	table  *route.Table
 	events *compiledEvents
 	since  time.Time // when it was put in force; zero before
+
+	file    *config.Config   // what the file says, without the decisions of the cluster
+	overlay *overlay.Overlay // these decisions, which config has; nil: none
 }
 
 // Open reads the configuration, with the file's former text restored after a crash
@@ -223,19 +228,34 @@ func (l *Live) InForce(handler string, started config.Started) (wire.Settings, e
 		m, _ := plugins.Manifest(handler) // without a manifest it requests nothing
 		list = config.SettingsOf(c, handler, m)
 	}
+	decided := l.now.Load().overlay
+	for i, s := range list {
+		if decided.Decides(s.Path) {
+			list[i].Source = wire.FromDatabase
+		}
+	}
 	return wire.Settings{File: l.path, Items: list, NeedsRestart: config.Restarts(l.started, c)}, nil
 }
 
-// compile returns a configuration with what is compiled from it. The one compiled last is
-// not compiled again, unless a schema file has changed. It requires l.mu, except in Open.
-func (l *Live) compile(c *config.Config) (inForce, error) {
+// compile returns the configuration of a file, with the decisions of the cluster, and with
+// what is compiled from it. The one compiled last is not compiled again, unless a schema file
+// has changed. It requires l.mu, except in Open.
+func (l *Live) compile(file *config.Config) (inForce, error) {
+	return l.compileUnder(l.shared.overlay, file)
+}
+
+// compileUnder is compile with these decisions.
+func (l *Live) compileUnder(decided *overlay.Overlay, file *config.Config) (inForce, error) {
+	c := decided.On(file)
 	if c == l.compiled.config && l.compiled.events.upToDate() {
+		l.compiled.file, l.compiled.overlay = file, decided
 		return l.compiled, nil
 	}
 	n, err := compile(l.path, c)
 	if err != nil {
 		return inForce{}, err
 	}
+	n.file, n.overlay = file, decided
 	l.compiled = n
 	return l.compiled, nil
 }

@@ -26,6 +26,8 @@ const debounce = 200 * time.Millisecond
 const (
 	byFile   = "the file"
 	bySignal = "SIGHUP"
+	// byCluster is the API of another host.
+	byCluster = "the cluster"
 )
 
 // Run reloads the file when it changes, until ctx ends.
@@ -93,7 +95,7 @@ func (l *Live) Reload(ctx context.Context) (wire.ReloadResult, error) {
 // loaded is a configuration that has been read and is not in force yet.
 type loaded struct {
 	inForce
-	text []byte
+	text []byte // of the file; nil if it was not read
 }
 
 // changes reports whether the configuration differs from another.
@@ -159,7 +161,11 @@ func (l *Live) apply(ctx context.Context, n *loaded) (wire.ReloadResult, error) 
 	if err := l.check(ctx, n); err != nil {
 		return wire.ReloadResult{}, err
 	}
-	return l.enforce(ctx, n.inForce)
+	result, err := l.enforce(ctx, n.inForce)
+	if err == nil && n.text != nil {
+		l.editor.Expect()
+	}
+	return result, err
 }
 
 // enforce puts a configuration that has been checked in force, and runs the plugins with
@@ -173,7 +179,6 @@ func (l *Live) enforce(ctx context.Context, n inForce) (wire.ReloadResult, error
 		return wire.ReloadResult{}, err
 	}
 	l.applied = n.config
-	l.editor.Expect()
 	l.changed(former.config)
 	restart := config.Restarts(l.started, n.config)
 	return wire.ReloadResult{Changed: diff(former, n, restart), NeedsRestart: restart}, nil

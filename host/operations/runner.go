@@ -83,9 +83,12 @@ type Config struct {
 	// IssueOf returns the id of the issue of a failure; "" for none.
 	IssueOf func(handler string, class event.Class, message string) string
 	// Issue returns an issue; fault.NotFound.
-	Issue  func(id string) (wire.Issue, error)
-	Logger *slog.Logger     // nil discards
-	Now    func() time.Time // default time.Now
+	Issue func(id string) (wire.Issue, error)
+	// Suspended says that operations run only between Resume and Suspend: hosts share the store,
+	// and one at a time runs them.
+	Suspended bool
+	Logger    *slog.Logger     // nil discards
+	Now       func() time.Time // default time.Now
 }
 
 // Why an operation is stopped.
@@ -102,7 +105,7 @@ type Runner struct {
 	running sync.WaitGroup
 
 	mu     sync.Mutex
-	closed bool
+	closed bool                  // or suspended
 	last   uint64                // the id given last
 	byID   map[uint64]*operation // all
 }
@@ -116,10 +119,10 @@ func Open(ctx context.Context, cfg Config) (*Runner, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	r := &Runner{cfg: cfg, byID: make(map[uint64]*operation)}
+	r := &Runner{cfg: cfg, byID: make(map[uint64]*operation), closed: cfg.Suspended}
 	r.life, r.end = context.WithCancelCause(context.WithoutCancel(ctx))
 	if err := r.load(ctx); err != nil {
-		return nil, fault.New(fault.CodeOf(err), "load the operations: %w", err)
+		return nil, err
 	}
 	return r, nil
 }
@@ -160,7 +163,7 @@ func (r *Runner) Start(ctx context.Context, in wire.NewOperation, by string) (wi
 // it does not run it. The caller has locked mu.
 func (r *Runner) admit(o *operation) error {
 	if r.closed {
-		return fault.New(fault.Unavailable, "the host stops")
+		return r.stopped()
 	}
 	n := 0
 	for _, other := range r.byID {
@@ -274,7 +277,7 @@ func (r *Runner) Cancel(ctx context.Context, id string) (wire.Operation, error) 
 	case wire.OperationCancelled:
 		return o.Operation, nil
 	case wire.OperationRunning:
-		return wire.Operation{}, fault.New(fault.Unavailable, "the host stops")
+		return wire.Operation{}, r.stopped()
 	}
 	return wire.Operation{}, fault.New(fault.Conflict, "the operation %s is %s", id, o.State)
 }
@@ -300,8 +303,9 @@ func number(id string) (uint64, bool) {
 func (r *Runner) Close(ctx context.Context) error {
 	r.mu.Lock()
 	r.closed = true
+	end := r.end
 	r.mu.Unlock()
-	r.end(errClosing)
+	end(errClosing)
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
@@ -313,4 +317,38 @@ func (r *Runner) Close(ctx context.Context) error {
 	case <-ctx.Done():
 		return fault.New(fault.Timeout, "operations were still under way: %w", ctx.Err())
 	}
+}
+
+// stopped returns the error of a call that needs a runner that runs.
+func (r *Runner) stopped() error {
+	if r.cfg.Suspended {
+		return fault.New(fault.Unavailable, "another host of the cluster runs the operations; try again")
+	}
+	return fault.New(fault.Unavailable, "the host stops")
+}
+
+// Resume runs operations from now on, and continues those of the store that were running. What
+// is written until Suspend carries the values of ctx, such as a fence. Config.Suspended is
+// required.
+func (r *Runner) Resume(ctx context.Context) error {
+	r.mu.Lock()
+	r.life, r.end = context.WithCancelCause(context.WithoutCancel(ctx))
+	r.closed = false
+	r.mu.Unlock()
+	return r.load(ctx)
+}
+
+// Suspend stops every operation, as Close does. Lists are as of the last Refresh then.
+func (r *Runner) Suspend(ctx context.Context) error { return r.Close(ctx) }
+
+// Refresh reads the operations that another host runs. It does nothing between Resume and
+// Suspend.
+func (r *Runner) Refresh(ctx context.Context) error {
+	r.mu.Lock()
+	running := !r.closed
+	r.mu.Unlock()
+	if running {
+		return nil
+	}
+	return r.load(ctx)
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -51,13 +52,17 @@ func restore(body string) (*operation, error) {
 	return &operation{Operation: s.Operation, id: id, from: s.From, to: s.To, whole: s.Whole, begun: s.Begun, next: s.Next}, nil
 }
 
-// load reads the operations of the store, and continues those that were running. A document
+// load reads the operations of the store, and continues those that were running, unless the
+// runner is suspended. A document
 // that cannot be read is logged and kept.
 func (r *Runner) load(ctx context.Context) error {
 	list, err := r.cfg.Store.Documents(ctx, kind)
 	if err != nil {
-		return err
+		return fault.New(fault.CodeOf(err), "load the operations: %w", err)
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	clear(r.byID)
 	var resumed []*operation
 	for _, d := range list {
 		o, err := restore(d.Body)
@@ -70,7 +75,7 @@ func (r *Runner) load(ctx context.Context) error {
 		}
 		r.byID[o.id] = o
 		r.last = max(r.last, o.id)
-		if o.State == wire.OperationRunning {
+		if o.State == wire.OperationRunning && !r.closed {
 			resumed = append(resumed, o)
 			continue
 		}

@@ -69,21 +69,40 @@ type entry struct {
 
 // Open reads the positions of the schedules.
 func Open(ctx context.Context, cfg Config) (*Runner, error) {
-	list, err := cfg.Store.Documents(ctx, documentKind)
+	r := &Runner{cfg: cfg, changed: make(chan struct{}, 1), failed: make(map[string]uint64)}
+	return r, r.Load(ctx)
+}
+
+// Load reads the positions again, which another host has stored since: before Run, and for
+// lists on a host that does not run the schedules. It must not be called during Run.
+func (r *Runner) Load(ctx context.Context) error {
+	list, err := r.cfg.Store.Documents(ctx, documentKind)
 	if err != nil {
-		return nil, fmt.Errorf("read the positions of schedules: %w", err)
+		return fmt.Errorf("read the positions of schedules: %w", err)
 	}
-	r := &Runner{cfg: cfg, changed: make(chan struct{}, 1), stored: make(map[string]string), failed: make(map[string]uint64)}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.stored = make(map[string]string)
 	for _, d := range list {
 		r.stored[d.ID] = d.Body
 	}
-	return r, nil
+	timed := make([]Timed, len(r.entries))
+	for i, e := range r.entries {
+		timed[i] = e.Timed
+	}
+	r.entries = nil
+	r.set(timed)
+	return nil
 }
 
 // Set sets the schedules. Those that were there before keep their positions.
 func (r *Runner) Set(list []Timed) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.set(list)
+}
+
+func (r *Runner) set(list []Timed) {
 	now := r.cfg.Now().UTC()
 	before := make(map[string]position, len(r.entries))
 	for _, e := range r.entries {

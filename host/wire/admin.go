@@ -56,3 +56,14 @@ type Findings struct {
 	Warnings int       `json:"warnings"`
 	Problems int       `json:"problems"`
 }
+
+// Adopted is the decisions about handlers that the hosts of a cluster shared.
+type Adopted struct {
+	YAML    string   `json:"yaml"`    // as the configuration file could hold them; "" without any
+	Cleared []string `json:"cleared"` // the handlers whose decisions were removed from the database
+}
+
+// Adopt says what becomes of the decisions.
+type Adopt struct {
+	Keep bool `json:"keep,omitempty"` // they are only shown
+}

@@ -324,7 +324,13 @@ type Settings struct {
 type Setting struct {
 	Path  string `json:"path"` // such as server.listen
 	Value string `json:"value"`
+	// Source is database for what was decided by the API of a host of the cluster; absent: the
+	// file, or a default.
+	Source string `json:"source,omitempty" jsonschema:"enum=database"`
 }
+
+// FromDatabase is the Source of settings that the hosts of a cluster share.
+const FromDatabase = "database"
 
 // Explanation lists the handlers that would get an event, and why others would not.
 type Explanation struct {

@@ -155,6 +155,11 @@ func hostOperations() []openapi.Operation {
 		{Method: http.MethodPost, Path: "/api/v1/events/reload-config", ID: "reloadConfig", Tag: tagHost, Summary: "Read the configuration again",
 			Description: "An invalid configuration changes nothing: the answer is 422, and errors lists its errors, by file and line.",
 			Answers:     answers(http.StatusOK, wire.ReloadResult{})},
+		{Method: http.MethodPost, Path: "/api/v1/config/adopt", ID: "adoptDecisions", Tag: tagHost,
+			Summary: "Take the decisions of a cluster's hosts over into their files",
+			Description: "The decisions about handlers that the API has made, as YAML for the files of the hosts. They are removed from the " +
+				"database then, unless keep is set: from then on the files decide. 409 on a host that is not one of a cluster.",
+			Body: body(wire.Adopt{}), Answers: answers(http.StatusOK, wire.Adopted{})},
 		{Method: http.MethodGet, Path: "/api/v1/config", ID: "getConfig", Tag: tagHost, Summary: "Show the settings in force",
 			Description: "Defaults included. What only a start can change is as at the start. Of a handler's config there are the keys only.",
 			Parameters: []openapi.Parameter{inQuery("handler", "What this handler runs with, its manifest's wishes included.",

@@ -235,6 +235,9 @@ type Reloader interface {
 	InForce(handler string) (wire.Settings, error)
 	// File returns the configuration file, and what a reload would change.
 	File(ctx context.Context) (wire.ConfigFile, error)
+	// AdoptDecisions returns what the hosts of a cluster have decided about handlers as YAML, and
+	// with clear removes it from the database. fault.Conflict: the host is not one of a cluster.
+	AdoptDecisions(ctx context.Context, clear bool) (wire.Adopted, error)
 	// HandlerConfig returns a handler's config and its schema; fault.NotFound.
 	HandlerConfig(name string) (wire.HandlerConfig, error)
 	// SetHandlerConfig replaces a handler's config. precondition, unless nil, is called when

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -23,7 +24,7 @@ type app struct{ *command.Env }
 func ConfigCommand(env *command.Env) *cobra.Command {
 	a := app{env}
 	return command.Group("config", "Check, show, compare, change and reload configurations", a.checkConfig(), a.showConfig(), a.diffConfig(), a.planConfig(), a.getHandlerConfig(),
-		a.setHandlerConfig(), a.reloadConfig())
+		a.setHandlerConfig(), a.reloadConfig(), a.adoptConfig())
 }
 
 func (a app) checkConfig() *cobra.Command {
@@ -104,7 +105,11 @@ func (a app) showFile(path, handler string) error {
 
 func (a app) printSettings(s wire.Settings) error {
 	for _, one := range s.Items {
-		if err := a.Print("%s: %s\n", one.Path, one.Value); err != nil {
+		from := ""
+		if one.Source != "" {
+			from = "   # from the " + one.Source
+		}
+		if err := a.Print("%s: %s%s\n", one.Path, one.Value, from); err != nil {
 			return err
 		}
 	}
@@ -164,4 +169,27 @@ func (a app) reloadConfig() *cobra.Command {
 				return nil
 			})
 		})
+}
+
+func (a app) adoptConfig() *cobra.Command {
+	var keep bool
+	cmd := a.Remote("adopt", "Print what a cluster's hosts have decided about handlers as YAML, and let their files decide again",
+		func(ctx context.Context, _ []string) error {
+			return command.Fetch(ctx, a.Env, "POST", "/api/v1/config/adopt", wire.Adopt{Keep: keep}, func(r wire.Adopted) error {
+				switch {
+				case r.YAML == "":
+					a.Note("nothing is decided in the database\n")
+				case len(r.Cleared) > 0:
+					a.Note("removed from the database, so that the files of the hosts decide: %s\n", strings.Join(r.Cleared, ", "))
+				}
+				return a.Print("%s", r.YAML)
+			})
+		})
+	cmd.Long = `Prints the decisions that came by the API of the hosts that share a database:
+enabling, pausing, approving and configuring handlers. Then it removes them, so that
+the files of the hosts decide again. Print them first with --keep, put them into the
+files of all hosts, and run the command again without it.`
+	cmd.Example = "  berth config adopt --keep > decisions.yaml\n  berth config adopt"
+	cmd.Flags().BoolVar(&keep, "keep", false, "print only; the decisions stay in force")
+	return cmd
 }

@@ -1,0 +1,124 @@
+package config
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/berth-host/berth/host/config/document"
+)
+
+var (
+	schemaPattern   = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,30}$`)
+	variablePattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,127}$`)
+	memberPattern   = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$`)
+)
+
+// clusterTable is the settings of a host among those that share a database.
+func clusterTable(c *Cluster) table {
+	return table{fields: []field{
+		setting("name", textKind("name", parseMember), &c.Name,
+			"The name of this host among those that share the database of `bus.postgres`, different on each; by default the name of the machine.",
+		).atStart().unset(`""`),
+		setting("settings", wordKind(SettingsDatabase, SettingsFile), &c.Settings,
+			"Where enabling, pausing, approving and configuring through the API go with the engine postgres: to the database, for all hosts, "+
+				"where they count more than the file, until `berth config adopt`; or nowhere: they get 409, and the files decide.").atStart(),
+	}}
+}
+
+// passwordKind is a mapping with one key, which names where a password is.
+func passwordKind() kind[Password] {
+	read := func(v document.Value) (p Password) {
+		if v.Tag() != "!!map" {
+			v.Fail("must be {secret: NAME}, {file: PATH} or {env: NAME}: the configuration never holds a password")
+			return p
+		}
+		keys := passwordTable(&p).read(v)
+		if len(keys) != 1 {
+			v.Fail("needs one of secret, file and env")
+		}
+		return p
+	}
+	return kind[Password]{read, jsonText[Password], func() about {
+		bounds := object{}
+		for _, f := range passwordTable(new(Password)).fields {
+			bounds[f.path] = object{"type": "string"}
+		}
+		return about{label: "{secret: name}, {file: path} or {env: name}", schema: object{"type": "object", "additionalProperties": false,
+			"minProperties": 1, "maxProperties": 1, "properties": bounds}}
+	}}
+}
+
+func passwordTable(p *Password) table {
+	return table{fields: []field{
+		setting("secret", textKind("name of a secret", parseSecret), &p.Secret, "A secret of the host."),
+		setting("file", textKind("path", anyText), &p.File, "A file that holds the password."),
+		setting("env", textKind("variable", parseVariable), &p.Env, "A variable of the environment."),
+	}}
+}
+
+// parseDatabase takes the URL of a PostgreSQL database without a password. Its errors do
+// not repeat the URL, which may hold one.
+func parseDatabase(s string) (string, error) {
+	const want = "write postgres://USER@HOST:5432/DATABASE"
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" {
+		return s, errors.New("is not the URL of a PostgreSQL database; " + want)
+	}
+	if strings.Trim(u.Path, "/") == "" && !u.Query().Has("dbname") {
+		return s, errors.New("names no database; " + want)
+	}
+	query, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return s, errors.New("has options after the ? that cannot be read; " + want + "?sslmode=verify-full")
+	}
+	_, inUser := u.User.Password()
+	if inUser || query.Has("password") || query.Has("sslpassword") || query.Has("passwd") {
+		return s, errors.New("must not hold a password, which everyone who reads the file would know: take it out, and name it under " +
+			"bus.postgres.password as {secret: NAME}, {file: PATH} or {env: NAME}")
+	}
+	if u.Host == "" && query.Get("host") == "" {
+		return s, errors.New("names no host; " + want + ", or ?host=/run/postgresql for a Unix socket")
+	}
+	for _, owned := range []string{"search_path", "options", "pool_max_conns"} {
+		if query.Has(owned) {
+			return s, errors.New("must not have the option " + owned + ": bus.postgres.schema and max_connections are for that")
+		}
+	}
+	return s, nil
+}
+
+func parseSchema(s string) (string, error) {
+	reserved := []string{"public", "information_schema"}
+	return valid(s, schemaPattern.MatchString(s) && !slices.Contains(reserved, s) && (len(s) < 3 || s[:3] != "pg_"),
+		"is not a schema for Berth: it may hold a-z 0-9 and _, is at most 31 long, and is neither public nor one of the server's")
+}
+
+func parseVariable(s string) (string, error) {
+	return valid(s, variablePattern.MatchString(s), "is not the name of an environment variable")
+}
+
+func parseMember(s string) (string, error) {
+	return valid(s, memberPattern.MatchString(s), "is not a name for a host: it may hold letters, digits and . _ - inside, and is at most 63 long")
+}
+
+// Fingerprint is a SHA-256 in hex of the settings that all hosts of a cluster should share.
+func (c *Config) Fingerprint() string {
+	states := configTable(c).states()
+	// Of these, each host may have its own without harm.
+	own := []string{"bus.postgres.max_connections", "bus.postgres.password", "bus.postgres.url", "cluster.name", "data_dir",
+		"defaults.memory_total", "plugin_directories", "server.listen", "server.max_inflight_bytes", "server.tls", "vet.cpu", "vet.memory",
+		"vet.wall"}
+	h := sha256.New()
+	for _, path := range sortedKeys(states) {
+		if s := states[path]; s.text != "" && !slices.Contains(own, path) {
+			fmt.Fprintf(h, "%q %q\n", path, s.text)
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
