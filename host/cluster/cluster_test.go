@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -17,7 +18,12 @@ import (
 	"github.com/berth-host/berth/host/spec"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// One processor makes the simulation follow its seed more closely. And Go 1.26 crashes in
+	// the race detector when two goroutines of a bubble find expired timers at one moment.
+	runtime.GOMAXPROCS(1)
+	goleak.VerifyTestMain(m)
+}
 
 // inWorld runs a test in virtual time.
 func inWorld(t *testing.T, test func(t *testing.T, w *world)) {
@@ -44,8 +50,8 @@ func TestHostsThatStartTogetherShareTheUnits(t *testing.T) {
 		if after := w.owners(); !maps.Equal(before, after) {
 			t.Errorf("units have moved without a cause: %v, then %v", before, after)
 		}
-		if w.counts.refused+w.counts.cancelled > 0 {
-			t.Errorf("got %+v: the hand-overs have cut attempts off", w.counts)
+		if c := w.counted(); c.refused+c.cancelled > 0 {
+			t.Errorf("got %+v: the hand-overs have cut attempts off", c)
 		}
 	})
 }
@@ -68,7 +74,7 @@ func TestHostHoldsWhatItHasTaken(t *testing.T) {
 }
 
 func TestTakeoverFromKilledHost(t *testing.T) {
-	for seed := range uint64(20) {
+	for seed := range uint64(9) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t, seed)
 			defer w.close()
@@ -112,8 +118,8 @@ func TestDrainedHostGivesAllAwayWithoutGap(t *testing.T) {
 		if members := a.cluster.View().Members; len(members) != 1 {
 			t.Errorf("got members %+v after one has left", members)
 		}
-		if w.counts.refused+w.counts.cancelled > 0 {
-			t.Errorf("got %+v: draining has cut attempts off", w.counts)
+		if c := w.counted(); c.refused+c.cancelled > 0 {
+			t.Errorf("got %+v: draining has cut attempts off", c)
 		}
 	})
 }

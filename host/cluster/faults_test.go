@@ -23,7 +23,7 @@ func unitNames(n int) []string {
 // one on a stopped host, and no write of an epoch is accepted after one of a later epoch. Within 5 s
 // after the faults every unit runs again.
 func TestNoTwoHostsOwnOneUnit(t *testing.T) {
-	for seed := range uint64(40) {
+	for seed := range uint64(16) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { simulate(t, seed) })
 		})
@@ -53,10 +53,11 @@ func simulate(t *testing.T, seed uint64) {
 		w.heal(hosts, start)
 		w.await(5*time.Second, "every unit runs", w.allOwned(units))
 	}
-	if w.counts.accepted == 0 || w.counts.attempts < w.counts.accepted {
-		t.Errorf("got %+v", w.counts)
+	c := w.counted()
+	if c.accepted == 0 || c.attempts < c.accepted {
+		t.Errorf("got %+v", c)
 	}
-	t.Logf("%d hosts: %+v", n, w.counts)
+	t.Logf("%d hosts: %+v", n, c)
 }
 
 // disturb begins or ends a fault.
@@ -124,7 +125,7 @@ func (w *world) heal(hosts []*simHost, start func(int) *simHost) {
 // TestClocksOfOtherRates holds that the rates of clocks may differ: only attempts that are open
 // already can overlap then.
 func TestClocksOfOtherRates(t *testing.T) {
-	for seed := range uint64(10) {
+	for seed := range uint64(4) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t, seed)
 			defer w.close()

@@ -29,8 +29,17 @@ type world struct {
 	hosts   []*simHost // also those that were killed or have left
 	open    map[*attempt]struct{}
 	written map[string]uint64 // the highest epoch of an accepted write, by unit
-	counts  struct{ attempts, accepted, refused, cancelled int }
+	counts  counts
 	down    bool // the database answers to no host
+}
+
+// counts are those of the attempts.
+type counts struct{ attempts, accepted, refused, cancelled int }
+
+func (w *world) counted() counts {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.counts
 }
 
 // attempt is one of a simulated guest.
@@ -57,6 +66,7 @@ type simHost struct {
 
 	running  map[string]*run // by unit
 	gate     chan struct{}   // closed: the process runs
+	resumed  time.Time
 	killed   bool
 	cut      bool // nothing reaches the database
 	deaf     bool // no answer of the database arrives
@@ -141,9 +151,14 @@ func (h *simHost) resume() {
 	select {
 	case <-h.gate:
 	default:
+		h.resumed = time.Now()
 		close(h.gate)
 	}
 }
+
+// stopped reports whether the process is stopped, or goes on at this moment: an attempt whose time is over may
+// look open then.
+func (h *simHost) stopped() bool { return h.paused() || time.Now().Equal(h.resumed) }
 
 func (h *simHost) paused() bool {
 	select {
@@ -249,7 +264,7 @@ func (h *simHost) attempt(r *run, f spec.Fence) {
 	h.counts.attempts++
 	h.open[a] = struct{}{}
 	for other := range h.open {
-		if other.unit == a.unit && other.host != h && !other.host.paused() && !h.paused() {
+		if other.unit == a.unit && other.host != h && !other.host.stopped() && !h.stopped() {
 			h.t.Errorf("at %v: attempts of %s on %s and %s at one time", time.Since(h.start), a.unit, h.id, other.host.id)
 		}
 	}
