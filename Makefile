@@ -24,17 +24,27 @@ MUTANTS  ?= 18
 JOBS     ?= 2
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: help run demo build plugins test race fuzz mutate boundaries bench load lint guests languages test-guests sdk-requests docs generators \
+.PHONY: help run demo cluster cluster-faults soak-cluster build plugins test race fuzz mutate boundaries bench load lint guests languages test-guests sdk-requests docs generators \
 	browser check clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: build plugins ## start the host, move a few orders, see the handlers answer
 	@$(GO) build -o bin/demo ./cmd/demo && exec bin/demo -berth $(BIN) -keep
 
 demo: build plugins ## the same, then stop: succeeds only if every answer came
 	@$(GO) build -o bin/demo ./cmd/demo && exec bin/demo -berth $(BIN)
+
+cluster: build plugins ## start PostgreSQL and three hosts, move orders, kill a host, show the takeover; needs PostgreSQL's programs
+	@$(GO) build -o bin/cluster ./cmd/cluster && exec bin/cluster -berth $(BIN)
+
+# make cluster-faults FAULT=drain
+cluster-faults: build ## kill, stop, drain and cut off hosts and the database; a checker outside of the hosts prints a table
+	@$(GO) build -o bin/cluster ./cmd/cluster && exec bin/cluster -berth $(BIN) -suite quick -logs bin/cluster-logs $(if $(FAULT),-only "$(FAULT)")
+
+soak-cluster: build ## the same for as long as an hour
+	@$(GO) build -o bin/cluster ./cmd/cluster && exec bin/cluster -berth $(BIN) -suite long -logs bin/cluster-logs $(if $(FAULT),-only "$(FAULT)")
 
 # -v names each package when it is compiled: the first build shows that it goes on.
 build: ## build the host into bin/

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/berth-host/berth/host/event/transfer"
 	"github.com/berth-host/berth/host/fault"
@@ -23,7 +24,6 @@ const (
 type Target struct {
 	reader
 	schema, partial string
-	locked          bool
 }
 
 // OpenTarget makes the partial schema of a schema that has no store, or opens it to continue.
@@ -54,11 +54,8 @@ func (t *Target) open(ctx context.Context, cfg Config, restart bool) (err error)
 		db.Close()
 		return err
 	}
-	if err := t.c.QueryRow(ctx, `SELECT pg_try_advisory_lock(hashtextextended('berth migrate ' || $1, 0))`, t.schema).Scan(&t.locked); err != nil {
+	if err := t.lock(ctx); err != nil {
 		return err
-	}
-	if !t.locked {
-		return fault.New(fault.Conflict, "another process makes a copy in the schema %s: wait for its end", t.schema)
 	}
 	if err := t.vacant(ctx, t.c); err != nil {
 		return err
@@ -78,6 +75,23 @@ func (t *Target) open(ctx context.Context, cfg Config, restart bool) (err error)
 		return err
 	}
 	t.types, err = readTypes(ctx, t.c, t.partial)
+	return err
+}
+
+// lock excludes other processes until the connection ends. That of a process that was killed
+// ends soon.
+func (t *Target) lock(ctx context.Context) error {
+	_, err := t.c.Exec(ctx, `SET lock_timeout = '3s'`)
+	if err == nil {
+		_, err = t.c.Exec(ctx, `SELECT pg_advisory_lock(hashtextextended('berth migrate ' || $1, 0))`, t.schema)
+	}
+	if err == nil {
+		_, err = t.c.Exec(ctx, `SET lock_timeout = 0`)
+	}
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) && refused.Code == "55P03" {
+		return fault.New(fault.Conflict, "another process makes a copy in the schema %s: wait for its end", t.schema)
+	}
 	return err
 }
 

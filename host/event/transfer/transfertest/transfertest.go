@@ -94,7 +94,7 @@ func unique(rows map[string][]transfer.Row) {
 		row[3] = int64(i + 1)
 	}
 	for i, row := range rows["scheduled"] {
-		row[5] = fmt.Appendf(row[5].([]byte), "-later-%d", i)
+		row[4], row[5] = fmt.Appendf(nil, "id-%d", i), fmt.Appendf(row[5].([]byte), "-later-%d", i)
 	}
 }
 
