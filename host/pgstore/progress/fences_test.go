@@ -32,7 +32,7 @@ func take(t testing.TB, e *engine, unit string) (epoch uint64) {
 // is past, or is not there yet.
 func TestStaleContextIsRefused(t *testing.T) {
 	e := open(t, options{now: noon})
-	prepare(t, e)
+	prepare(t, e, logtest.Numbered(t, "k", 12))
 	take(t, e, "h")
 	present := take(t, e, "h")
 	before := dump(t, e)
@@ -56,7 +56,7 @@ func TestStaleContextIsRefused(t *testing.T) {
 // is stored, in every form.
 func TestFencedHandlerIsLeftOut(t *testing.T) {
 	e := open(t, options{now: noon})
-	prepare(t, e)
+	prepare(t, e, logtest.Numbered(t, "k", 12))
 	stale := spec.Fence{Unit: "stale", Epoch: take(t, e, "stale")}
 	take(t, e, "stale")
 	fences := []spec.Fence{stale, {Unit: "owned", Epoch: take(t, e, "owned")}, {Unit: "never taken"}}
@@ -100,7 +100,7 @@ func TestFencedHandlerIsLeftOut(t *testing.T) {
 // and one after the take is refused.
 func TestTakeWaitsForOpenSave(t *testing.T) {
 	e := open(t, options{now: noon})
-	prepare(t, e)
+	prepare(t, e, logtest.Numbered(t, "k", 12))
 	mine := spec.Fence{Unit: "h", Epoch: take(t, e, "h")}
 	save := func(seq uint64) ([]spec.Fence, error) {
 		of := event.Successes{Handler: "h"}
