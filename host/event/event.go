@@ -218,7 +218,8 @@ func New(d Draft) (*Event, error) {
 		meta.Time = time.Now().UTC()
 	}
 	ev, err := encode(typ, meta, data)
-	if deferral := d.Deferral; err == nil && !deferral.IsZero() {
+	if err == nil && !d.Deferral.IsZero() {
+		deferral := d.Deferral // declared here, because it escapes to the heap
 		ev.deferral = &deferral
 	}
 	return ev, err
@@ -359,8 +360,10 @@ func (d *Draft) check() error {
 	if d.Hops < 0 || d.Hops > MaxHops {
 		return fault.Field("metadata.hops", "is %d; an event may be at most %d handlers away from its producer", d.Hops, MaxHops)
 	}
-	if err := d.Deferral.Check(time.Now()); err != nil {
-		return err
+	if !d.Deferral.IsZero() {
+		if err := d.Deferral.Check(time.Now()); err != nil {
+			return err
+		}
 	}
 	if y := d.Time.UTC().Year(); !d.Time.IsZero() && (y < 1970 || y > 9999) {
 		return fault.Field("metadata.time", "year %d is outside 1970 to 9999", y)

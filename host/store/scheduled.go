@@ -13,16 +13,20 @@ import (
 // insertion can be one of them, or become one. An event whose key is its id, which the host
 // gave it, is never looked up unless it is due later itself.
 func (g *group) scheduled(list []insertion) (map[string]event.Scheduled, error) {
+	possible := g.s.size.scheduled > 0 || g.deferred != 0
+	for i := 0; i < len(list) && !possible; i++ {
+		possible = !list[i].ev.Deferral().IsZero()
+	}
+	if !possible {
+		return nil, nil
+	}
 	var names []string
-	later := false
 	for i := range list {
-		defers := !list[i].ev.Deferral().IsZero()
-		later = later || defers
-		if defers || list[i].key != list[i].ev.ID() {
-			names = append(names, list[i].key)
+		if in := &list[i]; in.key != in.ev.ID() || !in.ev.Deferral().IsZero() {
+			names = append(names, in.key)
 		}
 	}
-	if !later && (len(names) == 0 || g.s.size.scheduled == 0 && g.deferred == 0) {
+	if len(names) == 0 {
 		return nil, nil
 	}
 	return g.s.later.Find(conn{g}, names)
