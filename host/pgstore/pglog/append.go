@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -15,46 +13,14 @@ import (
 	"github.com/berth-host/berth/host/spec"
 )
 
-// Bounds of one group; a larger call is a group of its own.
-const (
-	maxQueued      = 1024 // waiting calls; further callers block
-	maxGroupEvents = 1024
-	maxGroupBytes  = 8 << 20
-	// maxLinger bounds how long a group waits for the callers of the one before, which have
-	// just been woken and are likely to publish again.
-	maxLinger = time.Millisecond
-)
-
 // call is one Append.
 type call struct {
 	events   []*event.Event
 	size     int64
 	fence    spec.Fence
 	fenced   bool
-	state    atomic.Int32 // queued, then taken or withdrawn
 	receipts []event.Receipt
 	err      error
-	done     chan struct{}
-}
-
-const (
-	queued int32 = iota
-	taken
-	withdrawn
-)
-
-// appends is the queue of the writer.
-type appends struct {
-	queue    chan *call
-	stopped  chan struct{} // closed when the writer takes no more
-	carried  *call         // did not fit into the last group
-	expected int           // callers
-	took     time.Duration // the last group
-	repeats  bool          // the last group had events whose keys were taken
-}
-
-func (a *appends) open() {
-	a.queue, a.stopped = make(chan *call, maxQueued), make(chan struct{})
 }
 
 // Append implements bus.Log. The events of concurrent calls are appended in one transaction.
@@ -66,7 +32,7 @@ func (l *Log) Append(ctx context.Context, events []*event.Event) ([]event.Receip
 	if len(events) == 0 {
 		return nil, nil
 	}
-	c := &call{events: events, done: make(chan struct{})}
+	c := &call{events: events}
 	for i, ev := range events {
 		if ev == nil {
 			return nil, fault.New(fault.Invalid, "%s: event %d of %d is nil", doing, i+1, len(events))
@@ -74,110 +40,17 @@ func (l *Log) Append(ctx context.Context, events []*event.Event) ([]event.Receip
 		c.size += ev.Size()
 	}
 	c.fence, c.fenced = spec.FenceOf(ctx)
-	if err := l.submit(ctx, c); err != nil {
+	if err := l.appends.Do(ctx, c); err != nil {
 		return nil, conn.Coded(doing, err)
 	}
-	return c.receipts, nil
-}
-
-// submit queues a call and waits for its result. The end of ctx withdraws it as long as the
-// writer has not taken it.
-func (l *Log) submit(ctx context.Context, c *call) error {
-	select {
-	case l.appends.queue <- c:
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-l.appends.stopped:
-		return errClosed("append events")
-	}
-	select {
-	case <-c.done:
-	case <-l.appends.stopped: // it may have been queued after the writer ended
-		if c.state.CompareAndSwap(queued, withdrawn) {
-			return errClosed("append events")
-		}
-		<-c.done
-	case <-ctx.Done():
-		if c.state.CompareAndSwap(queued, withdrawn) {
-			return ctx.Err()
-		}
-		<-c.done
-	}
-	return c.err
-}
-
-// runWriter appends the queued calls until the log is closed.
-func (l *Log) runWriter() {
-	a := &l.appends
-	defer close(a.stopped)
-	for {
-		first := a.carried
-		a.carried = nil
-		if first == nil {
-			select {
-			case first = <-a.queue:
-			case <-l.closing:
-				return
-			}
-		}
-		group := a.gather(first, l.closing)
-		if len(group) == 0 {
-			continue
-		}
-		began := time.Now()
-		l.appendGroup(group)
-		a.took = time.Since(began)
-		a.expected = max(len(group)+len(a.queue), a.expected-a.expected/8-1)
-		for _, c := range group {
-			close(c.done)
-		}
-	}
-}
-
-// gather takes the waiting calls into one group. When several callers are expected it waits a
-// moment for three quarters of them: a group costs about the same for few events as for many.
-func (a *appends) gather(first *call, closing <-chan struct{}) (group []*call) {
-	events, bytes := 0, int64(0)
-	var linger <-chan time.Time
-	for c := first; ; c = nil {
-		if c == nil {
-			select {
-			case c = <-a.queue:
-			default:
-				want := a.expected * 3 / 4
-				if len(group) >= want || len(group) == 0 {
-					return group
-				}
-				if linger == nil {
-					timer := time.NewTimer(min(a.took/2, maxLinger))
-					defer timer.Stop()
-					linger = timer.C
-				}
-				select {
-				case c = <-a.queue:
-				case <-linger:
-					a.expected = len(group)
-					return group
-				case <-closing:
-					return group
-				}
-			}
-		}
-		if events > 0 && (events+len(c.events) > maxGroupEvents || bytes+c.size > maxGroupBytes) {
-			a.carried = c
-			return group
-		}
-		if c.state.CompareAndSwap(queued, taken) {
-			group, events, bytes = append(group, c), events+len(c.events), bytes+c.size
-		}
-	}
+	return c.receipts, c.err
 }
 
 // appendGroup appends the events of the calls in one transaction and sets their results.
 func (l *Log) appendGroup(group []*call) {
 	var g *fast
 	var err error
-	if !l.appends.repeats {
+	if !l.repeats {
 		g, err = l.appendNew(group)
 	}
 	if g != nil && err == nil {
@@ -324,7 +197,7 @@ func (l *Log) appendAny(group []*call) error {
 		_, err = Insert(ctx, tx, h, p.events)
 		return err
 	})
-	l.appends.repeats = repeats
+	l.repeats = repeats
 	return err
 }
 

@@ -11,19 +11,32 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/berth-host/berth/host/bus"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/pgstore/conn"
+	"github.com/berth-host/berth/host/pgstore/group"
 )
 
-// Config sets up a Log. DB is required.
+// Window is the memory of the newest events that the log fills; see bus.Window.
+type Window interface {
+	Add(records []event.Record)
+	Trim(before uint64)
+	Reset(last uint64)
+	Read(from uint64, limit int) (records []event.Record, ok bool)
+	Last() uint64
+	Wait(ctx context.Context, after uint64, closed <-chan struct{}) error
+}
+
+// Config sets up a Log. DB and Window are required.
 type Config struct {
 	DB       *conn.DB
-	Window   *bus.Window      // nil makes one with the defaults
+	Window   Window
 	MaxBytes int64            // see bus.Log
 	Now      func() time.Time // nil is time.Now
 	Logger   *slog.Logger     // nil discards
+	// Seen, if it is not "", is a file of this host's that has what it has seen of the log; see
+	// checkSeen.
+	Seen string
 	// Lost, if it is not nil, is called when the database has lost events that this host has
 	// seen; see errLost. Everything that was made from the log is to be loaded again.
 	Lost func(error)
@@ -33,7 +46,7 @@ type Config struct {
 type Log struct {
 	cfg      Config
 	db       *conn.DB
-	window   *bus.Window
+	window   Window
 	log      *slog.Logger
 	now      func() time.Time
 	maxBytes atomic.Int64
@@ -41,7 +54,8 @@ type Log struct {
 	closing chan struct{}
 	closed  sync.Once
 	running sync.WaitGroup
-	appends appends
+	appends *group.Queue[*call]
+	repeats bool // the last group of appends had events whose keys were taken
 
 	// tail orders the changes of the window. The fields below belong to its holder.
 	tail     sync.Mutex
@@ -49,14 +63,13 @@ type Log struct {
 	trimmed  uint64
 	timeline string
 	newest   event.Record // the last one that was added
+
+	written seen // by follow
 }
 
 // Open reads the end of the log and follows it. Close it before its DB.
 func Open(ctx context.Context, cfg Config) (*Log, error) {
 	l := &Log{cfg: cfg, db: cfg.DB, window: cfg.Window, log: cfg.Logger, now: cfg.Now, closing: make(chan struct{})}
-	if l.window == nil {
-		l.window = bus.NewWindow(bus.WindowConfig{})
-	}
 	if l.log == nil {
 		l.log = slog.New(slog.DiscardHandler)
 	}
@@ -64,12 +77,12 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 		l.now = time.Now
 	}
 	l.maxBytes.Store(cfg.MaxBytes)
-	l.appends.open()
 	if err := l.reset(ctx); err != nil {
 		return nil, err
 	}
 	l.running.Go(l.follow)
-	l.running.Go(l.runWriter)
+	l.appends = group.New(group.Config[*call]{Write: l.appendGroup,
+		Size: func(c *call) (int, int64) { return len(c.events), c.size }})
 	return l, nil
 }
 
@@ -77,6 +90,7 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 // those that wait. It is safe to call more than once.
 func (l *Log) Close() {
 	l.closed.Do(func() { close(l.closing) })
+	l.appends.Close()
 	l.running.Wait()
 }
 
@@ -98,6 +112,9 @@ func errClosed(doing string) error {
 
 // SetMaxBytes implements bus.Log.
 func (l *Log) SetMaxBytes(bytes int64) { l.maxBytes.Store(bytes) }
+
+// LogLimit returns the bound that SetMaxBytes has set.
+func (l *Log) LogLimit() int64 { return l.maxBytes.Load() }
 
 // Last implements bus.Log: the highest Seq that this host has seen.
 func (l *Log) Last() uint64 { return l.window.Last() }

@@ -28,13 +28,17 @@ func (l *Log) follow() {
 		stop()
 	})
 	notified := l.db.Notified(topic)
-	tick := time.NewTicker(pollWait)
+	tick, note := time.NewTicker(pollWait), time.NewTicker(seenEvery)
 	defer tick.Stop()
+	defer note.Stop()
+	defer l.writeSeen()
 	failing := false
 	for {
 		select {
 		case <-notified:
 		case <-tick.C:
+		case <-note.C:
+			l.writeSeen()
 		case <-l.closing:
 			return
 		}
@@ -128,11 +132,11 @@ func (l *Log) read(ctx context.Context) (more bool, err error) {
 		return false, err
 	}
 	l.timeline = timeline
-	l.add(records)
-	if h.Trimmed > l.trimmed {
+	if h.Trimmed > l.trimmed { // before those that wait see the new events
 		l.trimmed = h.Trimmed
 		l.window.Trim(h.Trimmed + 1)
 	}
+	l.add(records)
 	if more = len(records) == tailPage; !more && h.Seq > l.window.Last() {
 		// The last events up to there were trimmed before they were read.
 		l.newest = event.Record{}
@@ -151,18 +155,12 @@ func (l *Log) compare(ctx context.Context, tx pgx.Tx, h *Head, timeline string) 
 		return errLost("it is another log than before: the schema was replaced"), nil
 	case h.Seq < last:
 		return errLost("event %d was there, but the log ends at %d", last, h.Seq), nil
-	case timeline == l.timeline || l.newest.Event == nil || h.Trimmed >= l.newest.Seq:
+	case timeline == l.timeline || l.newest.Event == nil:
 		return nil, nil
 	}
 	l.log.Warn("the PostgreSQL server is another one, or was restored; comparing the log", "timeline_before", l.timeline,
 		"timeline", timeline)
-	var same bool
-	err = tx.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM events WHERE seq = $1 AND coalesce(event_id, idempotency_key) = $2)`,
-		signed(l.newest.Seq), []byte(l.newest.Event.ID())).Scan(&same)
-	if err == nil && !same {
-		return errLost("event %d (%s) was there, but is not any more", l.newest.Seq, l.newest.Event.ID()), nil
-	}
-	return nil, err
+	return compareWith(ctx, tx, h, l.newest.Seq, l.newest.Event.ID())
 }
 
 func errLost(format string, args ...any) error {
@@ -184,7 +182,18 @@ func (l *Log) reset(ctx context.Context) error {
 		if err := tx.QueryRow(ctx, timelineOf).Scan(&timeline); err != nil {
 			return err
 		}
+		if err := l.checkSeen(ctx, tx, h); err != nil {
+			return err
+		}
+		newest, err := readRange(ctx, tx, h.Seq, h.Seq, 1)
+		var bad *event.Unreadable
+		if err != nil && !errors.As(err, &bad) {
+			return err
+		}
 		l.setHead(h, timeline)
+		if len(newest) > 0 {
+			l.newest = newest[0]
+		}
 		return nil
 	})
 }
