@@ -107,8 +107,8 @@ func (s *Store) Append(ctx context.Context, events []*event.Event) ([]event.Rece
 	return receipts, err
 }
 
-// Ledger returns the ledger of the cluster in the same database.
-func (s *Store) Ledger() *ledger.Ledger { return ledger.New(s.db) }
+// Ledger returns a new ledger of the cluster in the same database, to be closed before the store.
+func (s *Store) Ledger() (*ledger.Ledger, error) { return ledger.New(s.db) }
 
 // Orders returns the orders in the same database; see orders.NewTable.
 func (s *Store) Orders() *Orders { return s.orders }

@@ -115,7 +115,11 @@ func TestTwoHosts(t *testing.T) {
 func TestFences(t *testing.T) {
 	sharedtest.RunFenced(t, func(t *testing.T) sharedtest.Cluster {
 		s := openWith(t, pgstore.Config{})
-		l := s.Ledger()
+		l, err := s.Ledger()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(l.Close)
 		return sharedtest.Cluster{Engine: s, Take: func(t testing.TB, name string) spec.Fence {
 			t.Helper()
 			view, err := l.Beat(t.Context(), spec.Beating{Member: spec.Member{ID: "host-" + name, Name: name}})

@@ -53,20 +53,22 @@ func settings(cfg Config) (*pgxpool.Config, error) {
 	if cfg.URL == "" {
 		return nil, wrong("is missing")
 	}
-	parsed, err := url.Parse(cfg.URL)
+	// Not url.Parse, which refuses a list of hosts.
+	scheme, rest, _ := strings.Cut(cfg.URL, "://")
+	_, rest, _ = strings.Cut(rest, "/")
+	database, parameters, _ := strings.Cut(rest, "?")
 	switch {
-	case err != nil:
-		return nil, wrong("is not a URL (characters of a password such as @, / and % must be percent-encoded)")
-	case parsed.Scheme != "postgres" && parsed.Scheme != "postgresql":
+	case scheme != "postgres" && scheme != "postgresql":
 		return nil, wrong("does not begin with postgres://")
-	case strings.Trim(parsed.Path, "/") == "":
+	case database == "":
 		return nil, wrong("names no database")
 	}
-	pool, err := pgxpool.ParseConfig(cfg.URL)
-	if err != nil { // its text can contain parts of the URL
-		return nil, wrong("cannot be used: a parameter, a port or a certificate file of it is wrong")
+	query, err1 := url.ParseQuery(parameters)
+	pool, err2 := pgxpool.ParseConfig(cfg.URL)
+	if err1 != nil || err2 != nil { // their texts can contain parts of the URL
+		return nil, wrong("cannot be used: a parameter, a port or a certificate file of it is wrong, or characters of the password such as " +
+			"@, / and % are not percent-encoded")
 	}
-	query := parsed.Query()
 	if !query.Has("pool_max_conns") {
 		pool.MaxConns = defaultConns
 	}

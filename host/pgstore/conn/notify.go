@@ -61,13 +61,14 @@ func (d *DB) Notify(topic string) {
 }
 
 // Notified returns the channel that receives a token when another host has called Notify with
-// this topic, or may have: there is one token for any number of them.
+// this topic, or may have: there is one token for any number of them, and one at the begin.
 func (d *DB) Notified(topic string) <-chan struct{} {
 	n := d.notify
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.topics[topic] == nil {
 		n.topics[topic] = make(chan struct{}, 1)
+		n.topics[topic] <- struct{}{}
 	}
 	return n.topics[topic]
 }

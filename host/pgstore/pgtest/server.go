@@ -130,7 +130,7 @@ func (s *Server) initialize() error {
 		return fmt.Errorf("initdb: %w: %s", err, out)
 	}
 	conf := append([]string{"listen_addresses = ''", "unix_socket_directories = '" + s.dir + "'", "max_connections = 200",
-		"shared_buffers = 32MB", "logging_collector = off", "max_wal_size = 256MB"}, s.settings...)
+		"shared_buffers = 32MB", "logging_collector = off", "deadlock_timeout = 100ms", "max_wal_size = 256MB"}, s.settings...)
 	// The role guarded needs a password; every other one is trusted, since only this user and
 	// root reach the socket.
 	const access = "local all guarded scram-sha-256\nlocal all all trust\nlocal replication all trust\nhost all all 127.0.0.1/32 trust\n"
