@@ -18,12 +18,12 @@ func unitNames(n int) []string {
 }
 
 // TestNoTwoHostsOwnOneUnit runs hosts through random faults: killed and started again, stopped like by
-// SIGSTOP, cut off in one or both directions, a database that does not answer, drained, ended.
+// SIGSTOP, cut off in one or both directions, slow, a database that does not answer, drained, ended.
 // At no moment two of them have a valid tenure of one unit, no two attempts of a unit overlap except with
 // one on a stopped host, and no write of an epoch is accepted after one of a later epoch. Within 5 s
 // after the faults every unit runs again.
 func TestNoTwoHostsOwnOneUnit(t *testing.T) {
-	for seed := range uint64(16) {
+	for seed := range uint64(24) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { simulate(t, seed) })
 		})
@@ -37,7 +37,11 @@ func simulate(t *testing.T, seed uint64) {
 	n := 2 + int(seed%4)
 	hosts := make([]*simHost, n)
 	start := func(i int) *simHost {
-		return w.add(fmt.Sprint("host", i), units, func(h *simHost, cfg *cluster.Config) {
+		name := fmt.Sprint("host", i)
+		if h := hosts[i]; h != nil && !h.killed && !h.gone() {
+			name = fmt.Sprint(name, "-", len(w.hosts)) // the one before it is still leaving
+		}
+		return w.add(name, units, func(h *simHost, cfg *cluster.Config) {
 			h.rate = 0.99 + 0.02*w.random.Float64()
 			cfg.Hold = 5 * time.Second
 		})
@@ -75,7 +79,7 @@ func (w *world) disturb(hosts []*simHost, start func(int) *simHost) {
 		defer w.mu.Unlock()
 		*flag = to
 	}
-	switch w.random.IntN(12) {
+	switch w.random.IntN(14) {
 	case 0:
 		h.kill()
 	case 1:
@@ -92,12 +96,15 @@ func (w *world) disturb(hosts []*simHost, start func(int) *simHost) {
 	case 8:
 		set(&h.cut, false)
 		set(&h.deaf, false)
+		set(&h.slow, false)
 	case 9:
 		set(&w.down, w.random.IntN(2) == 0)
 	case 10:
 		h.cluster.SetDraining(w.random.IntN(2) == 0)
 	case 11:
 		h.setUnits(unitNames(6)[w.random.IntN(3):])
+	case 12, 13:
+		set(&h.slow, true)
 	}
 }
 
@@ -106,7 +113,7 @@ func (w *world) heal(hosts []*simHost, start func(int) *simHost) {
 	w.mu.Lock()
 	w.down = false
 	for _, h := range hosts {
-		h.cut, h.deaf = false, false
+		h.cut, h.deaf, h.slow = false, false, false
 	}
 	w.mu.Unlock()
 	for i, h := range hosts {

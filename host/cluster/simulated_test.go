@@ -70,6 +70,7 @@ type simHost struct {
 	killed   bool
 	cut      bool // nothing reaches the database
 	deaf     bool // no answer of the database arrives
+	slow     bool // what travels takes up to 1.8 s
 	graceful bool
 }
 
@@ -177,12 +178,15 @@ func (h *simHost) kill() {
 	h.mu.Unlock()
 }
 
-func (h *simHost) live() bool {
+func (h *simHost) live() bool { return !h.killed && !h.graceful && !h.gone() }
+
+// gone reports whether Run has ended.
+func (h *simHost) gone() bool {
 	select {
 	case <-h.ended:
-		return false
+		return true
 	default:
-		return !h.killed && !h.graceful
+		return false
 	}
 }
 
@@ -394,6 +398,9 @@ func (l *simLedger) travel(ctx context.Context, back bool) error {
 	l.pass()
 	wait := time.Millisecond + l.pick(5*time.Millisecond)
 	l.mu.Lock()
+	if l.slow {
+		wait = time.Duration(l.random.Int64N(int64(1800 * time.Millisecond)))
+	}
 	lost := l.cut || l.down || back && l.deaf
 	l.mu.Unlock()
 	if lost {
