@@ -67,6 +67,7 @@ type simHost struct {
 	running  map[string]*run // by unit
 	gate     chan struct{}   // closed: the process runs
 	resumed  time.Time
+	renewed  time.Time // when the newest beat was sent that was confirmed
 	killed   bool
 	cut      bool // nothing reaches the database
 	deaf     bool // no answer of the database arrives
@@ -316,7 +317,7 @@ func (h *simHost) Disown(_ context.Context, unit string) error {
 	return nil
 }
 
-// check holds that at most one host has a valid tenure of a unit.
+// check holds that at most one host has a valid tenure of a unit, and only while its lease lasts.
 func (w *world) check() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -330,6 +331,9 @@ func (w *world) check() {
 				w.t.Errorf("at %v: %s and %s have a valid tenure of %s", time.Since(w.start), other, h.id, unit)
 			}
 			valid[unit] = h.id
+			if age := time.Since(h.renewed); float64(age)*h.rate > float64(cluster.BeginFor+time.Microsecond) {
+				w.t.Errorf("at %v: the tenure of %s over %s is valid though the lease was renewed %v ago", time.Since(w.start), h.id, unit, age)
+			}
 		}
 	}
 }
@@ -430,7 +434,14 @@ func trip[T any](ctx context.Context, l *simLedger, do func(ctx context.Context)
 }
 
 func (l *simLedger) Beat(ctx context.Context, m spec.Beating) (spec.ClusterView, error) {
-	return trip(ctx, l, func(ctx context.Context) (spec.ClusterView, error) { return l.Ledger.Beat(ctx, m) })
+	sent := time.Now()
+	v, err := trip(ctx, l, func(ctx context.Context) (spec.ClusterView, error) { return l.Ledger.Beat(ctx, m) })
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err == nil && sent.After(l.renewed) {
+		l.renewed = sent
+	}
+	return v, err
 }
 
 func (l *simLedger) Take(ctx context.Context, unit string, seen spec.Unit, owner string) (uint64, error) {
