@@ -241,8 +241,10 @@ func (b *Batch) fits(ctx context.Context, plugin string, growth func() int64) (r
 const (
 	// reclaimStep is the number of values that one statement removes.
 	reclaimStep = 256
-	reclaim     = `DELETE FROM kv WHERE plugin = $1 AND key IN (SELECT key FROM kv WHERE plugin = $1 AND until > 0 AND until <= $2
-		AND key <> ALL ($3) ORDER BY until LIMIT $4) RETURNING octet_length(key) + octet_length(value)`
+	// What a host whose clock is ahead takes for expired is not removed: other hosts have it still.
+	reclaim = `DELETE FROM kv WHERE plugin = $1 AND key IN (SELECT key FROM kv WHERE plugin = $1 AND until > 0
+		AND until <= least($2, (SELECT (extract(epoch FROM now()) * 1000000000)::bigint)) AND key <> ALL ($3) ORDER BY until LIMIT $4)
+		RETURNING octet_length(key) + octet_length(value)`
 )
 
 // reclaim removes values of a plugin whose time is over until they are so many bytes or there

@@ -3,6 +3,7 @@ package keyvalue
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -17,6 +18,8 @@ type Config struct {
 	DB    *conn.DB
 	Quota int64            // of each plugin's state, in bytes; 0 is 64 MiB
 	Now   func() time.Time // nil is time.Now
+	// Logger gets errors of the removal of values whose time is over; nil discards.
+	Logger *slog.Logger
 }
 
 // State is the key-value state of plugins for its callers; see bus.State. It is safe for
@@ -29,7 +32,7 @@ type State struct {
 
 	mu     sync.Mutex
 	queues map[string][]*op // the writes of a plugin that wait; a plugin has an entry while its groups are stored
-	groups sync.WaitGroup
+	groups sync.WaitGroup   // and keep
 	closed bool
 }
 
@@ -42,7 +45,11 @@ func New(cfg Config) *State {
 		cfg.Now = time.Now
 	}
 	s := &State{cfg: cfg, queues: make(map[string][]*op)}
+	if s.cfg.Logger == nil {
+		s.cfg.Logger = slog.New(slog.DiscardHandler)
+	}
 	s.base, s.stop = context.WithCancel(context.Background())
+	s.groups.Go(s.keep)
 	return s
 }
 
@@ -188,8 +195,31 @@ func (s *State) KVUsage(ctx context.Context, plugin string) (used, quota int64, 
 	return used, s.cfg.Quota, err
 }
 
+// keepEvery is the time between two removals of values whose time is over. Every host does it:
+// when there are none, it is one read.
+const keepEvery = 10 * time.Second
+
+// keep removes values whose time is over until Close.
+func (s *State) keep() {
+	tick := time.NewTicker(keepEvery)
+	defer tick.Stop()
+	failing := false
+	for {
+		select {
+		case <-tick.C:
+		case <-s.base.Done():
+			return
+		}
+		err := s.RemoveExpired(s.base)
+		if err != nil && !failing && s.base.Err() == nil {
+			s.cfg.Logger.Warn("keys whose time is over cannot be removed; they are absent, but take disk space", "error", err)
+		}
+		failing = err != nil
+	}
+}
+
 // RemoveExpired removes the values whose time is over, of all plugins, a bounded number in each
-// transaction. One host of a cluster calls it from time to time.
+// transaction.
 func (s *State) RemoveExpired(ctx context.Context) error {
 	const doing = "remove keys whose time is over"
 	var plugins []string
