@@ -8,7 +8,7 @@
 // the present epoch of its unit. No error and no log line has the password. All methods are
 // safe for concurrent use.
 //
-// Lock order of every transaction: rows of units by name, the plugin's row in kv_usage, the
+// Lock order of every transaction: units by name, the plugin's row in kv_usage, the
 // row of head; then it inserts.
 //
 // Read open.go first, then transaction.go.

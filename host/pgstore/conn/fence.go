@@ -3,22 +3,40 @@ package conn
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/berth-host/berth/host/spec"
 )
 
-// Units is the table of the units and their owners. Only a take changes an epoch.
+// Units is the table of the units and their owners. Only a take changes an epoch; it calls
+// LockUnit before.
 const Units = `CREATE TABLE units (
 		name text COLLATE "C" PRIMARY KEY,
 		owner text NOT NULL DEFAULT '',
 		epoch bigint NOT NULL
 	) WITH (fillfactor = 50);`
 
-// Stale locks the rows of these units for the rest of the transaction, against takes only and
-// ascending by name, and returns the fences whose epoch is not the present one. A unit
-// without a row has epoch 0.
+// Advisory locks guard epochs, and not the rows of units: writes share a lock, which changes
+// nothing in the table, and a take that waits for it goes before later writes. Row locks that
+// are shared one after the other would let no take through.
+const (
+	unitKey    = `hashtextextended(current_schema() || '/' || name, 0)`
+	shareUnits = `SELECT count(pg_advisory_xact_lock_shared(` + unitKey + `)) FROM unnest($1::text[]) AS name`
+	lockUnit   = `SELECT pg_advisory_xact_lock(` + unitKey + `) FROM (SELECT $1::text AS name) AS unit`
+)
+
+// LockUnit waits for the open transactions under a fence of a unit, and lets no other begin until
+// this one ends.
+func LockUnit(ctx context.Context, tx pgx.Tx, unit string) error {
+	_, err := tx.Exec(ctx, lockUnit, unit)
+	return err
+}
+
+// Stale locks these units for the rest of the transaction, against takes only and ascending by
+// name, and returns the fences whose epoch is not the present one. A unit without a row has
+// epoch 0.
 func Stale(ctx context.Context, tx pgx.Tx, fences []spec.Fence) ([]spec.Fence, error) {
 	if len(fences) == 0 {
 		return nil, nil
@@ -27,17 +45,21 @@ func Stale(ctx context.Context, tx pgx.Tx, fences []spec.Fence) ([]spec.Fence, e
 	for i, f := range fences {
 		names[i] = f.Unit
 	}
-	rows, err := tx.Query(ctx, `SELECT name, epoch FROM units WHERE name = ANY ($1) ORDER BY name FOR SHARE`, names)
-	if err != nil {
-		return nil, err
-	}
+	slices.Sort(names)
 	present := make(map[string]uint64, len(fences))
-	var name string
-	var epoch int64
-	if _, err := pgx.ForEachRow(rows, []any{&name, &epoch}, func() error {
-		present[name] = uint64(epoch)
-		return nil
-	}); err != nil {
+	var b pgx.Batch
+	b.Queue(shareUnits, slices.Compact(names))
+	// A statement after the one that locks sees what the last take has committed.
+	b.Queue(`SELECT name, epoch FROM units WHERE name = ANY ($1)`, names).Query(func(rows pgx.Rows) error {
+		var name string
+		var epoch int64
+		_, err := pgx.ForEachRow(rows, []any{&name, &epoch}, func() error {
+			present[name] = uint64(epoch)
+			return nil
+		})
+		return err
+	})
+	if err := tx.SendBatch(ctx, &b).Close(); err != nil {
 		return nil, err
 	}
 	return spec.Stale(fences, func(unit string) uint64 { return present[unit] }), nil

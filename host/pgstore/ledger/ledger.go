@@ -154,6 +154,9 @@ func (l *Ledger) Take(ctx context.Context, unit string, seen spec.Unit, owner st
 		changed := func() error {
 			return fault.New(fault.Conflict, "unit %s: another host was first", unit)
 		}
+		if err := conn.LockUnit(ctx, tx, unit); err != nil {
+			return err
+		}
 		var present spec.Unit
 		err := tx.QueryRow(ctx, `SELECT owner, epoch FROM units WHERE name = $1 FOR UPDATE`, unit).Scan(&present.Owner, &present.Epoch)
 		missing := errors.Is(err, pgx.ErrNoRows)
@@ -192,7 +195,6 @@ func (l *Ledger) Take(ctx context.Context, unit string, seen spec.Unit, owner st
 // present one.
 func (l *Ledger) Give(ctx context.Context, f spec.Fence) error {
 	err := l.db.Write(ctx, "give a unit away", func(ctx context.Context, tx pgx.Tx) error {
-		// Compared by the statement that locks: a lock that is shared first could end in a deadlock.
 		tag, err := tx.Exec(ctx, `UPDATE units SET owner = '' WHERE name = $1 AND epoch = $2`, f.Unit, int64(f.Epoch))
 		if err != nil || tag.RowsAffected() == 1 {
 			return err

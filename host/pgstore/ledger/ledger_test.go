@@ -34,7 +34,7 @@ func open(t *testing.T, schema string, more ...string) host {
 	for _, text := range more {
 		tables += text
 	}
-	db, err := conn.Open(t.Context(), conn.Config{URL: pgtest.URL(t), Schema: schema, Migrations: []string{tables}, MaxConns: 2})
+	db, err := conn.Open(t.Context(), conn.Config{URL: pgtest.URL(t), Schema: schema, Migrations: []string{tables}, MaxConns: 3})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -269,7 +269,7 @@ func TestBeatAfterExpireShowsThatTheUnitsAreFree(t *testing.T) {
 
 // TestBeatDoesNotWaitForTheConnectionsOfOthers has open writes use every connection.
 func TestBeatDoesNotWaitForTheConnectionsOfOthers(t *testing.T) {
-	const conns = 2
+	const conns = 3
 	h := open(t, pgtest.Schema(t))
 	var wg sync.WaitGroup
 	begun, end := make(chan struct{}), make(chan struct{})
@@ -294,4 +294,59 @@ func TestBeatDoesNotWaitForTheConnectionsOfOthers(t *testing.T) {
 	}
 	close(end)
 	wg.Wait()
+}
+
+// waiting waits until so many transactions wait for a unit.
+func (h host) waiting(t *testing.T, want int) {
+	t.Helper()
+	for n := 0; n < want; {
+		if err := h.db.Query(t.Context(), "count", `SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted`, nil,
+			func(rows pgx.Rows) (err error) {
+				n, err = pgx.CollectExactlyOneRow(rows, pgx.RowTo[int])
+				return err
+			}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestTakeGoesBeforeLaterWrites has a take wait for an open write: one that begins meanwhile
+// waits for the take, and is refused.
+func TestTakeGoesBeforeLaterWrites(t *testing.T) {
+	schema := pgtest.Schema(t)
+	h, other := open(t, schema), open(t, schema)
+	ctx := t.Context()
+	if _, err := h.Beat(ctx, spec.Beating{Member: spec.Member{ID: "x"}, Beat: 1}); err != nil {
+		t.Fatal(err)
+	}
+	epoch, err := h.Take(ctx, "u", spec.Unit{}, "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fenced := spec.WithFence(ctx, spec.Fence{Unit: "u", Epoch: epoch})
+	begun, end := make(chan struct{}), make(chan struct{})
+	var first, later, taken error
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		first = h.db.Write(fenced, "write", func(context.Context, pgx.Tx) error {
+			close(begun)
+			<-end
+			return nil
+		})
+	})
+	<-begun
+	wg.Go(func() { _, taken = other.Take(ctx, "u", spec.Unit{Owner: "x", Epoch: epoch}, "x") })
+	other.waiting(t, 1)
+	wg.Go(func() {
+		later = h.db.Write(fenced, "write later", func(context.Context, pgx.Tx) error {
+			t.Error("a write has passed a take that waits")
+			return nil
+		})
+	})
+	other.waiting(t, 2)
+	close(end)
+	wg.Wait()
+	if first != nil || taken != nil || !errors.Is(later, spec.ErrFenced) {
+		t.Errorf("the open write: %v, the take: %v, the later write: %v", first, taken, later)
+	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/berth-host/berth/host/bus/logtest"
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/pgstore/conn"
 	"github.com/berth-host/berth/host/pgstore/pgtest"
 	"github.com/berth-host/berth/host/spec"
 )
@@ -20,6 +21,9 @@ func take(t testing.TB, e *engine, unit string) (epoch uint64) {
 	t.Helper()
 	var n int64
 	if err := e.db.Write(t.Context(), "take", func(ctx context.Context, tx pgx.Tx) error {
+		if err := conn.LockUnit(ctx, tx, unit); err != nil {
+			return err
+		}
 		return tx.QueryRow(ctx, `INSERT INTO units AS u VALUES ($1, 'test', 1) ON CONFLICT (name) DO UPDATE SET epoch = u.epoch + 1 RETURNING epoch`,
 			unit).Scan(&n)
 	}); err != nil {
@@ -120,8 +124,8 @@ func TestTakeWaitsForOpenSave(t *testing.T) {
 	waiting()
 	taken := make(chan uint64, 1)
 	go func() { taken <- take(t, e, "h") }()
-	for n := 0; n == 0; { // until the take waits for the row of its unit
-		if err := session.QueryRow(t.Context(), `SELECT count(*) FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted`).Scan(&n); err != nil {
+	for n := 0; n == 0; { // until the take waits for its unit
+		if err := session.QueryRow(t.Context(), `SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid <> 77 AND NOT granted`).Scan(&n); err != nil {
 			t.Fatal(err)
 		}
 	}
