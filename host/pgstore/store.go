@@ -53,8 +53,8 @@ type Store struct {
 	close  sync.Once
 }
 
-// migrations are those of the schema; a published one is never edited.
-func migrations() []string {
+// Migrations returns those of the schema; a published one is never edited.
+func Migrations() []string {
 	return []string{
 		strings.Join([]string{conn.Units, pglog.Schema, progress.Schema, keyvalue.Schema, timed.Schema, shelf.Schema, ledger.Schema,
 			ordersSchema}, "\n"),
@@ -72,7 +72,7 @@ func Open(ctx context.Context, cfg Config) (_ *Store, err error) {
 	}
 	s := &Store{now: cfg.Now}
 	s.db, err = conn.Open(ctx, conn.Config{URL: cfg.URL, Schema: cfg.Schema, Logger: cfg.Logger, MaxConns: cfg.MaxConns,
-		Migrations: migrations()})
+		Migrations: Migrations()})
 	if err != nil {
 		return nil, err
 	}
