@@ -253,7 +253,7 @@ func (c *Cluster) beatFailed(ctx context.Context, r beatResult) {
 	c.stats.BeatFailures++
 	if !c.cutOff && ctx.Err() == nil && r.received-c.renewed >= BeginFor {
 		c.cutOff = true
-		c.log.Warn("the lease cannot be renewed: no attempt begins until the database answers", "err", r.err)
+		c.log.Warn("the lease cannot be renewed: no attempt begins until the database answers", "error", r.err)
 	}
 }
 
@@ -385,7 +385,7 @@ func (c *Cluster) leave(ctx context.Context) {
 	call, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	if err := c.cfg.Ledger.Leave(call, c.self); err != nil {
-		c.log.Warn("leave the cluster: other hosts see that this one is gone when its lease ends", "err", err)
+		c.log.Warn("leave the cluster: other hosts see that this one is gone when its lease ends", "error", err)
 	}
 }
 

@@ -204,7 +204,7 @@ func (c *Cluster) visit(ctx context.Context, unit string, seen spec.Unit) bool {
 		return true
 	}
 	if list, err := c.asked(ctx, []string{unit}); err != nil {
-		c.log.Warn("read the commands for a unit", "unit", unit, "err", err)
+		c.log.Warn("read the commands for a unit", "unit", unit, "error", err)
 	} else {
 		for _, cmd := range list {
 			c.carryOut(ctx, t, &t.commands, cmd)
@@ -247,7 +247,7 @@ func (c *Cluster) pollCommands(ctx context.Context) {
 	c.work.Go(func() {
 		list, err := c.asked(ctx, units)
 		if err != nil && ctx.Err() == nil {
-			c.log.Warn("read the commands of other hosts", "err", err)
+			c.log.Warn("read the commands of other hosts", "error", err)
 		}
 		c.mu.Lock()
 		defer c.mu.Unlock()

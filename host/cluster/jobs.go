@@ -52,7 +52,7 @@ func (j *jobs) run(ctx context.Context, unit string) {
 			return
 		}
 		if err != nil {
-			j.log.Error("a job of the cluster has failed: it is started again", "job", unit, "err", err, "wait", wait)
+			j.log.Error("a job of the cluster has failed: it is started again", "job", unit, "error", err, "wait", wait)
 		}
 		select {
 		case <-time.After(wait):

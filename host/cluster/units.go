@@ -126,7 +126,7 @@ func (c *Cluster) expire(ctx context.Context, dead []spec.Beating) bool {
 	}
 	if err := c.cfg.Ledger.Expire(call, dead); err != nil {
 		if ctx.Err() == nil {
-			c.log.Warn("end the lease of hosts: this is tried again", "err", err)
+			c.log.Warn("end the lease of hosts: this is tried again", "error", err)
 		}
 		return false
 	}
@@ -143,7 +143,7 @@ func (c *Cluster) acquire(ctx context.Context, unit string, seen spec.Unit) *Ten
 	epoch, err := c.cfg.Ledger.Take(call, unit, seen, c.self)
 	if err != nil {
 		if !fault.Is(err, fault.Conflict) && ctx.Err() == nil {
-			c.log.Warn("take a unit", "unit", unit, "err", err)
+			c.log.Warn("take a unit", "unit", unit, "error", err)
 		}
 		return nil
 	}
@@ -176,7 +176,7 @@ func (c *Cluster) take(ctx context.Context, unit string, seen spec.Unit) bool {
 		c.log.Debug("this host runs a unit", "unit", unit, "epoch", t.fence.Epoch)
 		return true
 	case own.Err() == nil:
-		c.log.Error("start a unit: it is given back, and tried again later", "unit", unit, "err", err)
+		c.log.Error("start a unit: it is given back, and tried again later", "unit", unit, "error", err)
 		now := c.clock()
 		c.mu.Lock()
 		wait := min(max(2*c.failed[unit].wait, minRetry), maxRetry)
@@ -218,7 +218,7 @@ func (c *Cluster) stop(ctx context.Context, t *Tenure) bool {
 	defer stop()
 	t.commands.close(open)
 	if err := c.worker(t.fence.Unit).Disown(open, t.fence.Unit); err != nil {
-		c.log.Error("stop a unit: this is tried again", "unit", t.fence.Unit, "err", err)
+		c.log.Error("stop a unit: this is tried again", "unit", t.fence.Unit, "error", err)
 		return false
 	}
 	return true
@@ -263,7 +263,7 @@ func (c *Cluster) give(ctx context.Context, f spec.Fence) bool {
 	defer cancel()
 	err := c.cfg.Ledger.Give(call, f)
 	if err != nil && !errors.Is(err, spec.ErrFenced) && ctx.Err() == nil {
-		c.log.Warn("give a unit away: this is tried again", "unit", f.Unit, "err", err)
+		c.log.Warn("give a unit away: this is tried again", "unit", f.Unit, "error", err)
 		return false
 	}
 	c.mu.Lock()
