@@ -6,6 +6,8 @@ import (
 
 	"github.com/berth-host/berth/host/delivery/actions"
 	"github.com/berth-host/berth/host/delivery/notice"
+	"github.com/berth-host/berth/host/delivery/opened"
+	"github.com/berth-host/berth/host/delivery/queue"
 	"github.com/berth-host/berth/host/delivery/tasks"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
@@ -147,28 +149,25 @@ func (h *handler) TakeUp(ctx context.Context) {
 	if err := h.recount(ctx); err != nil { // the feeder takes them up all the same
 		h.dispatcher.cfg.Logger.Warn("redriven events are not counted until they are taken up", "plugin", h.name, "error", err)
 	}
-	token(h.refill)
+	queue.Signal(h.refill)
 }
 
 // newActions returns the actions of operators on the dispatcher's handlers.
 func (d *Dispatcher) newActions() *actions.Actions {
+	as := func(h *handler) actions.Handler { return h }
 	return actions.New(actions.Config{Store: d.cfg.Store, Read: d.cfg.Log.Read, FlushAll: d.recorder.FlushAll,
 		Handler: func(name string) (actions.Handler, bool) {
-			h := d.handler(name)
-			return h, h != nil
+			return d.handlers.Get(name), d.Runs(name)
 		},
-		Handlers: func() (list []actions.Handler) {
-			for _, h := range d.list() {
-				list = append(list, h)
-			}
-			return list
+		Handlers: func() []actions.Handler { return opened.Running(&d.handlers, as) },
+		Last:     d.cfg.Log.Last,
+		Lock: func(ctx context.Context, name string) (actions.Handler, func(), error) {
+			return opened.Lock(ctx, &d.handlers, name, as)
 		},
-		Last: d.cfg.Log.Last,
-		Lock: func(ctx context.Context, name string) (open actions.Handler, unlock func(), err error) {
-			h, unlock, err := d.lock(ctx, name)
-			if h != nil {
-				open = h
+		Fenced: func(ctx context.Context, name string) (context.Context, error) {
+			if ctx, owned := d.owners.Fenced(ctx, name); owned || !d.cfg.Shared {
+				return ctx, nil
 			}
-			return open, unlock, err
+			return nil, ErrNotOwned
 		}})
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/berth-host/berth/host/delivery/notice"
 	"github.com/berth-host/berth/host/delivery/outcomes"
+	"github.com/berth-host/berth/host/delivery/queue"
 	"github.com/berth-host/berth/host/delivery/tasks"
 	"github.com/berth-host/berth/host/event"
 )
@@ -48,7 +49,7 @@ func (h *handler) startAttempts(list []*tasks.Task) {
 		h.breaker.Start(t.Record.Seq)
 	}
 	if h.parked > 0 && h.ready.Len() > 0 && h.mayStart() {
-		token(h.wake)
+		queue.Signal(h.wake)
 	}
 	h.inFlight += len(list)
 	h.wakeReader() // many slow attempts may need more than is ready
@@ -78,7 +79,7 @@ func (h *handler) endAttempt(t *tasks.Task) {
 // endAttempts counts n tasks as no longer delivering.
 func (h *handler) endAttempts(n int) {
 	if h.inFlight -= n; h.inFlight == 0 && h.suspended {
-		token(h.idle)
+		queue.Signal(h.idle)
 	}
 	if h.inFlight == 0 && h.alone.Any() {
 		h.signal()

@@ -40,11 +40,11 @@ func cursorName(handler string) string { return event.HandlerCursors(handler).Po
 // until Written: what completes meanwhile goes into other memory.
 func (h *handler) Collect(b *recorder.Batch, all bool) {
 	h.mu.Lock()
-	if h.gone {
+	if h.gone || h.standby.Load() {
 		h.mu.Unlock()
 		return
 	}
-	b.Fences = append(b.Fences, spec.Fence{Unit: h.name})
+	b.Fences = append(b.Fences, spec.Fence{Unit: h.name, Epoch: h.hold.Epoch()})
 	if c := h.cursor(); c > h.saved && (all || h.outcomes.Len() > 0) {
 		h.saved = c
 		b.Cursors = append(b.Cursors, event.Cursor{Name: cursorName(h.name), Seq: c})
@@ -57,8 +57,13 @@ func (h *handler) Collect(b *recorder.Batch, all bool) {
 }
 
 // Written implements recorder.Handler.
-func (h *handler) Written(saved event.Saved) {
+func (h *handler) Written(saved event.Saved, fenced []spec.Fence) {
 	h.mu.Lock()
+	if x := h.hold; x.Refused(fenced) {
+		h.mu.Unlock()
+		x.Lose()
+		return
+	}
 	notices := h.written(saved)
 	h.mu.Unlock()
 	h.dispatcher.sinks.SendAll(notices, h.dispatcher.cfg.Log.Read)
@@ -75,9 +80,8 @@ func (h *handler) written(saved event.Saved) (notices []notice.Notice) {
 	if len(refusable) > 0 {
 		notices = h.answered(refusable, outcomes.AnswersTo(h.name, saved))
 	}
-	if len(refusable) > 0 && h.countedMore != nil {
-		close(h.countedMore)
-		h.countedMore = nil
+	if len(refusable) > 0 {
+		h.ended.Open()
 	}
 	h.wakeReader()
 	if blocked || h.alone.Any() {

@@ -14,6 +14,8 @@ func (h *handler) condition() Condition {
 	switch o := h.obstacles.First(); {
 	case h.policy.Paused:
 		return Condition{State: wire.Paused, Reason: "paused by the operator; its events wait", Since: h.pausedAt}
+	case h.standby.Load():
+		return obstacle.Standby(h.dispatcher.cfg.Owner(h.name), h.standbySince)
 	case o.At != "":
 		return Condition{State: wire.Stuck, Reason: o.Reason, Since: o.Since}
 	case h.breaker.Open():
@@ -23,9 +25,22 @@ func (h *handler) condition() Condition {
 	return Condition{}
 }
 
+// changes calls a function with the handler locked, and reports whether the condition is another
+// one then.
+func (h *handler) changes(change func()) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	before := h.condition()
+	change()
+	return h.condition() != before
+}
+
 // mayStart reports whether an attempt may start now.
 func (h *handler) mayStart() bool {
 	if h.suspended || h.policy.Paused || h.unsavedBytes >= maxUnsavedBytes {
+		return false
+	}
+	if h.hold != nil && !h.hold.MayStart(h) {
 		return false
 	}
 	if h.alone.Any() && !h.alone.MayStart(h.inFlight, h.committing) {

@@ -36,8 +36,14 @@
 // is loaded from the store, as after a restart (replay.go). Within the replayed range the
 // order of a key is that of the log, retries included; later events follow.
 //
-// Lock order: the lock of a handler's name (Dispatcher.names), which opening, replaying
-// and closing the handler hold across calls of the store; then Dispatcher.mu or
+// With Config.Shared several hosts have the same log, and a handler runs on the one that owns it
+// (ownership.go, package tenure). On the others it is on standby: it is open, has no events, and
+// starts nothing. Own loads the backlog, after the host has acquired the handler; Disown ends the
+// attempts, writes the outcomes and unloads. Every write names the epoch of the ownership, so that
+// the store refuses those of a former owner: then the handler gives itself up.
+//
+// Lock order: the lock of a handler's name (package opened), which opening, replaying,
+// owning and closing the handler hold across calls of the store; then Dispatcher.mu or
 // Recorder.mu; then the lock of measure.Registry; then handler.mu; then the lock of
 // pending.Set. No mutex is held during calls of the store, the log, an observer or
 // OnCondition; Config.Watched and the function passed to Source.Update are called under
@@ -52,7 +58,8 @@
 // The packages breaker, failurelog, fair, measure, obstacle, outcomes, pending, queue and tasks
 // have state of a handler or a source, under its lock. Package engine has what others provide,
 // actions what operators do, claim first positions, stored what an open handler does not
-// have, notice what is reported of attempts, and view gives deliveries the form of the API.
+// have, notice what is reported of attempts, tenure how a handler is owned and given up, and
+// view gives deliveries the form of the API.
 //
 // Read handler.go first, then source.go, attempts.go, lease.go, recorder and restore.go.
 package delivery

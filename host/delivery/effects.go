@@ -117,12 +117,18 @@ func (h *handler) answered(list []outcomes.Full[*Source], a outcomes.Answers) (n
 	return notices
 }
 
-// discard drops the outcomes that were not written: the events are delivered again when the
-// handler is opened next.
-func (h *handler) discard() {
-	h.mu.Lock()
-	h.gone = true
+// dropOutcomes drops the outcomes that were not written: the events are delivered again when the
+// handler is loaded next. The cursor, which is beyond them, must not be collected any more. The
+// caller holds handler.mu, and releases them.
+func (h *handler) dropOutcomes() []outcomes.Full[*Source] {
 	dropped := h.collected.Drop(&h.outcomes)
-	h.mu.Unlock()
-	outcomes.Release(dropped)
+	for _, o := range dropped {
+		o.Source.unwritten--
+		if o.Effects != nil {
+			h.effects.Remove(o.Effects)
+		}
+	}
+	h.unsaved, h.unsavedBytes, h.committing, h.dirty = 0, 0, 0, false
+	h.ended.Open()
+	return dropped
 }

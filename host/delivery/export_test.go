@@ -45,7 +45,7 @@ func (x *Lease) Recorded() bool { return x.recorded == x.started }
 
 // Closing reports whether a handler has begun to close.
 func (d *Dispatcher) Closing(handler string) bool {
-	h := d.handler(handler)
+	h := d.handlers.Get(handler)
 	return h != nil && h.life.Err() != nil
 }
 
@@ -79,4 +79,11 @@ func (s *Source) ReaderFull() bool {
 	s.h.mu.Lock()
 	defer s.h.mu.Unlock()
 	return s.h.readerFull
+}
+
+// Suspended reports whether no attempt starts because the position is being changed.
+func (s *Source) Suspended() bool {
+	s.h.mu.Lock()
+	defer s.h.mu.Unlock()
+	return s.h.suspended
 }

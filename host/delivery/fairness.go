@@ -9,6 +9,7 @@ import (
 
 	"github.com/berth-host/berth/host/delivery/fair"
 	"github.com/berth-host/berth/host/delivery/obstacle"
+	"github.com/berth-host/berth/host/delivery/queue"
 	"github.com/berth-host/berth/host/delivery/tasks"
 	"github.com/berth-host/berth/host/event"
 )
@@ -113,7 +114,7 @@ func (h *handler) fitShared() int {
 func (h *handler) wakeShared() {
 	if h.readerFull && h.fitShared() >= readBatch {
 		h.readerFull = false
-		token(h.readerWake)
+		queue.Signal(h.readerWake)
 	}
 	h.wakeKept()
 }

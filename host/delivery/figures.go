@@ -22,6 +22,9 @@ func (h *handler) Figures(last uint64) (f Figures) {
 
 // figures returns all but Oldest in constant time. last is the log's end.
 func (h *handler) figures(last uint64) (f Figures) {
+	if h.standby.Load() {
+		return f // the owner has them
+	}
 	f.Open = uint64(h.open.N + h.redriven + h.laterOpen + h.fair.Live())
 	f.Lag = f.Open + h.replay.Unread(h.readTo, last, len(h.done))
 	return f

@@ -16,6 +16,7 @@ import (
 	"github.com/berth-host/berth/host/delivery/pending"
 	"github.com/berth-host/berth/host/delivery/queue"
 	"github.com/berth-host/berth/host/delivery/tasks"
+	"github.com/berth-host/berth/host/delivery/tenure"
 	"github.com/berth-host/berth/host/event"
 )
 
@@ -104,9 +105,13 @@ type handler struct {
 	recounts    int                       // of redriven
 	sampled     event.Sampled
 	failures    failurelog.Limit
+	hold        *tenure.Hold // nil for the only host, and on standby
 	closed      bool
-	countedMore chan struct{} // nil unless a Source.Close waits for it; closed by Written
-	gone        bool          // close has ended: unwritten outcomes are discarded
+	ended       queue.Gate // for Source.Close: the store has answered
+	gone        bool       // close has ended: unwritten outcomes are discarded
+	// standby: another host runs the handler, or none. It is written under mu.
+	standby      atomic.Bool
+	standbySince time.Time
 }
 
 func newHandler(d *Dispatcher, name string, policy Policy) *handler {
@@ -124,26 +129,26 @@ func newHandler(d *Dispatcher, name string, policy Policy) *handler {
 	}
 	h.life, h.endLife = context.WithCancel(context.Background())
 	h.open.Window = &h.window
+	h.stopReading = func() {}
+	h.setStandby(d.cfg.Shared)
 	h.update(func(p *Policy) { *p = policy })
 	return h
 }
 
 // update is Source.Update.
 func (h *handler) update(change func(*Policy)) {
-	h.mu.Lock()
-	before, paused := h.condition(), h.policy.Paused
-	change(&h.policy)
-	h.policy.SetDefaults()
-	h.shareEvents()
-	if h.policy.Paused && !paused {
-		h.pausedAt = time.Now()
-	}
-	h.breaker.Configure(h.policy.Breaker)
-	h.revoke()
-	changed := h.condition() != before
-	h.signal()
-	h.mu.Unlock()
-	if changed {
+	if h.changes(func() {
+		paused := h.policy.Paused
+		change(&h.policy)
+		h.policy.SetDefaults()
+		h.shareEvents()
+		if h.policy.Paused && !paused {
+			h.pausedAt = time.Now()
+		}
+		h.breaker.Configure(h.policy.Breaker)
+		h.revoke()
+		h.signal()
+	}) {
 		h.reportCondition()
 	}
 }
@@ -152,8 +157,7 @@ func (h *handler) update(change func(*Policy)) {
 // refuses them (fault.Exhausted). It does nothing for a handler that was closed.
 func (h *handler) close(ctx context.Context) error {
 	h.endLife() // interrupts a replay that is being started
-	unlock, _ := h.dispatcher.names.Lock(context.Background(), h.name)
-	defer unlock()
+	defer h.dispatcher.handlers.LockName(h.name)()
 	h.mu.Lock()
 	gone := h.gone
 	h.mu.Unlock()
@@ -169,8 +173,12 @@ func (h *handler) close(ctx context.Context) error {
 	}
 	h.mu.Unlock()
 	err := h.dispatcher.recorder.Finish(ctx, h)
-	h.discard()
-	h.dispatcher.remove(h)
+	h.mu.Lock()
+	h.gone = true
+	dropped := h.dropOutcomes()
+	h.mu.Unlock()
+	outcomes.Release(dropped)
+	h.dispatcher.handlers.Remove(h.name, h)
 	close(h.removed)
 	return err
 }
@@ -233,16 +241,9 @@ func (h *handler) signal() {
 	if h.ready.Len() == 0 || !h.mayStart() {
 		return
 	}
-	token(h.wake)
+	queue.Signal(h.wake)
 	if h.parked == 0 {
-		token(h.demand)
-	}
-}
-
-func token(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
+		queue.Signal(h.demand)
 	}
 }
 

@@ -1,11 +1,13 @@
 package delivery
 
 import (
+	"context"
 	"sync/atomic"
 
 	"github.com/berth-host/berth/host/delivery/notice"
 	"github.com/berth-host/berth/host/delivery/outcomes"
 	"github.com/berth-host/berth/host/delivery/tasks"
+	"github.com/berth-host/berth/host/delivery/tenure"
 	"github.com/berth-host/berth/host/event"
 )
 
@@ -42,6 +44,7 @@ type Lease struct {
 	deferred    bool            // the recorder is not notified of recorded ones
 	traceparent string          // of the one that started last; "" when it is not traced
 	batch       openBatch       // of NextBatch
+	hold        *tenure.Hold    // of the attempts that were acquired last
 
 	visible atomic.Int32 // started, for those that hold handler.mu
 	counted bool         // in handler.multiLeases
@@ -69,7 +72,7 @@ func (x *Lease) Close() {
 // NextBuffered starts an attempt that is already acquired. It returns false when there
 // is none, or when the lease was revoked: see Next.
 func (x *Lease) NextBuffered() (event.Taken, bool) {
-	if x.started == x.acquired || x.revoked() {
+	if x.started == x.acquired || x.revoked() || x.hold != nil && !x.hold.Valid() {
 		return event.Taken{}, false
 	}
 	return x.start(), true
@@ -132,6 +135,13 @@ func (x *Lease) Done(o *event.Outcome) {
 // TraceParent returns the span of the open attempt; "" when it is not traced.
 func (x *Lease) TraceParent() string { return x.traceparent }
 
+// Context returns the context of the attempts: it has their fence, and ends when another host may
+// own the handler. It is nil for the only host.
+func (x *Lease) Context() context.Context { return x.hold.Context() }
+
+// Fenced notes that a write was refused because another host owns the handler.
+func (x *Lease) Fenced() { x.hold.Lose() }
+
 // Pending returns the one write that does what all finished but uncommitted deliveries of the
 // handler do to a key. The caller does not change its value.
 func (x *Lease) Pending(key string) (event.EffectWrite, bool) { return x.source.h.effects.Get(key) }
@@ -161,7 +171,7 @@ func (x *Lease) revoked() bool { return x.revocations != x.source.h.revocations.
 // empty, and the caller holds handler.mu, as for what follows.
 func (x *Lease) acquire() {
 	h := x.source.h
-	x.revocations = h.revocations.Load()
+	x.revocations, x.hold = h.revocations.Load(), h.hold
 	x.started, x.recorded = 0, 0
 	x.visible.Store(0)
 	x.acquired = h.share()

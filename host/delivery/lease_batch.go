@@ -81,7 +81,7 @@ func (h *handler) joins(t *tasks.Task) bool {
 // acquireBatch starts the next attempts; one is ready.
 func (x *Lease) acquireBatch(size int) {
 	h, b := x.source.h, &x.batch
-	x.traceparent = ""
+	x.traceparent, x.hold = "", h.hold
 	bytes, more := 0, true
 	for more && len(b.tasks) < size && h.ready.Len() > 0 {
 		next := h.ready.Peek()

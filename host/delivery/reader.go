@@ -6,6 +6,7 @@ import (
 
 	"github.com/berth-host/berth/host/delivery/fair"
 	"github.com/berth-host/berth/host/delivery/obstacle"
+	"github.com/berth-host/berth/host/delivery/queue"
 	"github.com/berth-host/berth/host/delivery/tasks"
 	"github.com/berth-host/berth/host/event"
 )
@@ -37,7 +38,7 @@ func (h *handler) startReading() {
 		defer h.mu.Unlock()
 		h.startKept = nil
 	}
-	token(h.refill) // events may have been redriven before
+	queue.Signal(h.refill) // events may have been redriven before
 	h.reading.Go(func() { h.read(ctx) })
 	h.reading.Go(func() { h.feed(ctx) })
 	h.mu.Lock()
@@ -78,20 +79,31 @@ func (h *handler) read(ctx context.Context) {
 // awaitCapacity waits until the handler has capacity for more events. It returns how
 // many of the records fit, from the first on; 0 when ctx has ended.
 func (h *handler) awaitCapacity(ctx context.Context, records []event.Record) int {
+	fit := 0
+	h.awaitThat(ctx, h.readerWake, func() bool {
+		fit = h.fit(records)
+		h.readerFull = fit == 0
+		return fit > 0
+	})
+	return fit
+}
+
+// awaitThat waits until ok returns true, which it calls at first and after each token of wake. It
+// returns false when ctx has ended.
+func (h *handler) awaitThat(ctx context.Context, wake <-chan struct{}, ok func() bool) bool {
 	for ctx.Err() == nil {
 		h.mu.Lock()
-		fit := h.fit(records)
-		h.readerFull = fit == 0
+		good := ok()
 		h.mu.Unlock()
-		if fit > 0 {
-			return fit
+		if good {
+			return true
 		}
 		select {
-		case <-h.readerWake:
+		case <-wake:
 		case <-ctx.Done():
 		}
 	}
-	return 0
+	return false
 }
 
 func (h *handler) fit(records []event.Record) (n int) {
@@ -134,7 +146,7 @@ func (h *handler) wakeReader() {
 		capacity, ready := maxWindow-h.counted(), h.ready.Len()
 		if capacity >= readBatch && (h.inFlight == 0 || ready <= h.maxReady()-readBatch) || capacity > 0 && ready == 0 {
 			h.readerFull = false
-			token(h.readerWake)
+			queue.Signal(h.readerWake)
 		}
 	}
 	h.wakeFeeder()

@@ -18,54 +18,56 @@ import (
 // position. The pools that take from the handler only see a pause. The caller has locked
 // the handler's name. actions.ErrClosing: nothing has changed.
 func (h *handler) ReplayFrom(ctx context.Context, from, to uint64) error {
+	life, end := context.WithCancel(h.life)
+	defer end()
+	defer context.AfterFunc(h.hold.Leaving(), end)()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(h.life, cancel)()
+	defer context.AfterFunc(life, cancel)()
 
-	h.setSuspended(true)
-	defer h.setSuspended(false)
-	h.stopReading()
-	h.reading.Wait()
+	h.Suspend()
 	defer func() {
-		if h.life.Err() == nil {
+		if life.Err() == nil {
 			h.startReading()
+			h.setSuspended(false)
 		}
 	}()
 	if err := h.awaitIdle(ctx); err != nil {
-		return h.orClosing(fault.New(fault.Unavailable, "start a replay: wait for open attempts: %w", err))
+		return orClosing(life, fault.New(fault.Unavailable, "start a replay: wait for open attempts: %w", err))
 	}
 	if err := h.dispatcher.recorder.FlushAll(ctx); err != nil {
-		return h.orClosing(fmt.Errorf("start a replay: %w", err))
+		return orClosing(life, fmt.Errorf("start a replay: %w", err))
 	}
 	// No attempt is open now. Even if the write fails, the store has the position.
 	err := h.dispatcher.cfg.Store.StartReplay(ctx, h.name, from, to, time.Now())
-	h.reload()
+	h.reload(life)
 	if err != nil {
-		return h.orClosing(err)
+		return orClosing(life, err)
 	}
 	return nil
 }
 
-// orClosing returns actions.ErrClosing if close has begun, which may be the reason of err.
-func (h *handler) orClosing(err error) error {
-	if h.life.Err() != nil {
+// orClosing returns actions.ErrClosing if the handler is being closed or given up, which may be
+// the reason of err.
+func orClosing(life context.Context, err error) error {
+	if life.Err() != nil {
 		return actions.ErrClosing
 	}
 	return err
 }
 
-// reload loads the position from the store. It retries until it succeeds or close begins.
-func (h *handler) reload() {
+// reload loads the position from the store. It retries until it succeeds or life ends.
+func (h *handler) reload(life context.Context) {
 	for {
-		b, err := h.dispatcher.cfg.Store.LoadBacklog(h.life, h.name)
+		b, err := h.dispatcher.cfg.Store.LoadBacklog(life, h.name)
 		if err == nil {
-			err = h.load(h.life, b)
+			err = h.load(life, b)
 		}
 		if err == nil {
 			h.recovered(obstacle.Reader)
 			return
 		}
-		if h.life.Err() != nil || !h.pause(h.life, obstacle.Reader, err) {
+		if life.Err() != nil || !h.pause(life, obstacle.Reader, err) {
 			return
 		}
 	}
@@ -83,19 +85,10 @@ func (h *handler) setSuspended(suspended bool) {
 
 // awaitIdle waits until no attempt is open.
 func (h *handler) awaitIdle(ctx context.Context) error {
-	for {
-		h.mu.Lock()
-		inFlight := h.inFlight
-		h.mu.Unlock()
-		if inFlight == 0 {
-			return nil
-		}
-		select {
-		case <-h.idle:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+	if !h.awaitThat(ctx, h.idle, func() bool { return h.inFlight == 0 }) {
+		return ctx.Err()
 	}
+	return nil
 }
 
 // ahead reports whether the reader is yet to read the event.

@@ -60,9 +60,20 @@ func (h *handler) load(ctx context.Context, b event.Backlog) error {
 	if err != nil {
 		return err
 	}
-	h.unread = unread
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.reset(b, later, unread)
+	h.redriven = redriven
+	for _, t := range waiting {
+		h.admit(t)
+	}
+	return nil
+}
+
+// reset drops what the handler has and sets it to a position. The caller holds handler.mu, as
+// load does.
+func (h *handler) reset(b event.Backlog, later map[uint64]event.Delivery, unread []event.Delivery) {
+	h.unread = unread
 	h.ready, h.fair, h.window, h.retries = fair.Ready[tasks.Task]{}, nil, queue.FIFO[tasks.Task]{}, nil
 	h.open, h.lanes = tasks.Open{Window: &h.window}, queue.Lanes[tasks.Task]{}
 	h.shareEvents()
@@ -78,15 +89,11 @@ func (h *handler) load(ctx context.Context, b event.Backlog) error {
 			h.laterOpen++
 		}
 	}
-	h.redriven, h.recounts = redriven, h.recounts+1
+	h.redriven, h.recounts = 0, h.recounts+1
 	h.done = make(map[uint64]bool, len(b.Done))
 	for _, seq := range b.Done {
 		h.done[seq] = true
 	}
-	for _, t := range waiting {
-		h.admit(t)
-	}
-	return nil
 }
 
 // latestDue returns when a retry that was scheduled before now is due at the latest. One
@@ -258,20 +265,10 @@ func (h *handler) busy() (b busy) {
 // awaitFeedCapacity waits until the handler has capacity for redriven events. It returns
 // false when ctx has ended.
 func (h *handler) awaitFeedCapacity(ctx context.Context) bool {
-	for ctx.Err() == nil {
-		h.mu.Lock()
-		ok := h.hasFeedCapacity()
-		h.feederFull = !ok
-		h.mu.Unlock()
-		if ok {
-			return true
-		}
-		select {
-		case <-h.feederWake:
-		case <-ctx.Done():
-		}
-	}
-	return false
+	return h.awaitThat(ctx, h.feederWake, func() bool {
+		h.feederFull = !h.hasFeedCapacity()
+		return !h.feederFull
+	})
 }
 
 func (h *handler) hasFeedCapacity() bool {
@@ -282,6 +279,6 @@ func (h *handler) hasFeedCapacity() bool {
 func (h *handler) wakeFeeder() {
 	if h.feederFull && h.hasFeedCapacity() {
 		h.feederFull = false
-		token(h.feederWake)
+		queue.Signal(h.feederWake)
 	}
 }

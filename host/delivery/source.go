@@ -113,15 +113,11 @@ func (s *Source) awaitCounts(ctx context.Context) {
 	h := s.h
 	for {
 		h.mu.Lock()
-		if s.unwritten == 0 {
-			h.mu.Unlock()
+		unwritten, counted := s.unwritten, h.ended.Wait()
+		h.mu.Unlock()
+		if unwritten == 0 {
 			return
 		}
-		if h.countedMore == nil {
-			h.countedMore = make(chan struct{})
-		}
-		counted := h.countedMore
-		h.mu.Unlock()
 		select {
 		case <-counted:
 		case <-h.removed:

@@ -21,13 +21,11 @@ func (h *handler) pause(ctx context.Context, part obstacle.Part, err error) bool
 }
 
 func (h *handler) obstructed(part obstacle.Part, err error) {
-	h.mu.Lock()
-	before := h.condition()
-	at := h.obstacles.Failed(part, err, h.readTo, time.Now())
-	h.troubled.Store(true)
-	changed := h.condition() != before
-	h.mu.Unlock()
-	if changed {
+	at := ""
+	if h.changes(func() {
+		at = h.obstacles.Failed(part, err, h.readTo, time.Now())
+		h.troubled.Store(true)
+	}) {
 		h.dispatcher.cfg.Logger.Error("handler stuck; retrying", "plugin", h.name, "at", at, "error", err)
 		h.dispatcher.cfg.OnCondition(h.name)
 	}
@@ -35,15 +33,7 @@ func (h *handler) obstructed(part obstacle.Part, err error) {
 
 // recovered notes that a part has read the log.
 func (h *handler) recovered(part obstacle.Part) {
-	if !h.troubled.Load() {
-		return
-	}
-	h.mu.Lock()
-	before := h.condition()
-	h.troubled.Store(h.obstacles.Recovered(part))
-	changed := h.condition() != before
-	h.mu.Unlock()
-	if changed {
+	if h.troubled.Load() && h.changes(func() { h.troubled.Store(h.obstacles.Recovered(part)) }) {
 		h.reportCondition()
 	}
 }

@@ -15,7 +15,7 @@ import (
 // it, sorted by name, each with its history and what it waits for, and without versions.
 func (d *Dispatcher) Deliveries(ctx context.Context, rec event.Record) ([]wire.Delivery, error) {
 	var j view.Join
-	handlers := d.list()
+	handlers := d.handlers.Running()
 	for _, h := range handlers {
 		if v, ok := h.view(rec); ok {
 			j.Set(h.name, v)
@@ -59,7 +59,7 @@ func (h *handler) view(rec event.Record) (v view.State, ok bool) {
 	if past, kept := h.keptPast[rec.Seq]; kept {
 		waits, later = past, true
 	}
-	v.Since = h.since(rec.Seq)
+	v.Since = h.replay.Since(rec.Seq)
 	known := t != nil
 	if known {
 		v.Delivery = t.Delivery(h.name)
@@ -112,13 +112,9 @@ func (h *handler) waiting(t *tasks.Task, now time.Time) *wire.WaitingFor {
 	case retries && due.After(now) && h.breaker.Waits(now) < due.Sub(now):
 		return view.DueAt(due)
 	case h.breaker.Open():
-		return h.breakerOpen(now)
+		return view.BreakerOpen(&h.breaker, now)
 	}
 	return view.Busy(h.suspended, h.unsavedBytes >= maxUnsavedBytes)
-}
-
-func (h *handler) breakerOpen(now time.Time) *wire.WaitingFor {
-	return view.BreakerOpen(h.breaker.Failed(), now, h.breaker.Waits(now))
 }
 
 // backlog returns what a delivery waits for that has no task yet.
@@ -134,7 +130,7 @@ func (h *handler) backlog(d event.Delivery) *wire.WaitingFor {
 	case d.Status == event.StatusRetrying && d.Due.After(now):
 		return view.DueAt(d.Due)
 	case h.breaker.Open():
-		return h.breakerOpen(now)
+		return view.BreakerOpen(&h.breaker, now)
 	}
 	return view.Unread("")
 }
@@ -149,12 +145,4 @@ func (h *handler) notKept(rec event.Record) (event.Delivery, bool) {
 		return event.Delivery{}, false
 	}
 	return rec.NotKept(h.name), true
-}
-
-// since is the time up to which a final delivery of the event precedes a replay.
-func (h *handler) since(seq uint64) time.Time {
-	if r := h.replay; r != nil && seq >= r.From && seq <= r.To {
-		return r.StartedAt
-	}
-	return time.Time{}
 }

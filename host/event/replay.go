@@ -29,6 +29,14 @@ func (r *Replay) Done(seq uint64, at time.Time) bool {
 	return r == nil || seq < r.From || seq > r.To || at.After(r.StartedAt)
 }
 
+// Since is the time up to which a final delivery of the event precedes the replay; zero for none.
+func (r *Replay) Since(seq uint64) (t time.Time) {
+	if r != nil && seq >= r.From && seq <= r.To {
+		return r.StartedAt
+	}
+	return t
+}
+
 // Skips reports whether the event is skipped because it was done before.
 func (r *Replay) Skips(seq uint64) bool { return r != nil && seq > r.To && seq <= r.Resume }
 

@@ -18,10 +18,10 @@ import (
 // statsTimeout bounds the reading of a handler's lag.
 const statsTimeout = 2 * time.Second
 
-// WithLag returns a plugin without instances with the lag of its handler, whose
-// events wait.
+// WithLag returns a plugin with the lag of its handler, if its events wait because it has no
+// instances, or if another host runs it.
 func (r *Runner) WithLag(p wire.Plugin) wire.Plugin {
-	if p.Instances > 0 || p.Lag > 0 {
+	if p.State != wire.Standby && (p.Instances > 0 || p.Lag > 0) {
 		return p
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), statsTimeout)
@@ -36,7 +36,7 @@ func (r *Runner) WithLag(p wire.Plugin) wire.Plugin {
 }
 
 // Deliveries are the deliveries of events, with the pending ones of handlers that are
-// not open, such as disabled ones, and those that an older version did not keep.
+// not open, such as disabled ones, or that another host runs, and those that an older version did not keep.
 type Deliveries struct {
 	*delivery.Dispatcher
 	Cursors  func(context.Context) ([]event.Cursor, error)
@@ -60,14 +60,14 @@ func (d Deliveries) Deliveries(ctx context.Context, rec event.Record) ([]wire.De
 		position[c.Name] = c.Seq
 	}
 	for i := range list {
-		if waits := list[i].Status == string(event.StatusPending) || list[i].Status == string(event.StatusRetrying); waits && !d.IsOpen(list[i].Plugin) {
-			list[i].WaitingFor = disabled()
+		if waits := list[i].Status == string(event.StatusPending) || list[i].Status == string(event.StatusRetrying); waits && !d.Runs(list[i].Plugin) {
+			list[i].WaitingFor = d.elsewhere(list[i].Plugin)
 		}
 	}
 	for _, c := range cursors {
 		name, isHandler := strings.CutPrefix(c.Name, "handler/")
 		listed := slices.ContainsFunc(list, func(d wire.Delivery) bool { return d.Plugin == name })
-		if !isHandler || listed || d.IsOpen(name) {
+		if !isHandler || listed || d.Runs(name) {
 			continue
 		}
 		names := event.HandlerCursors(name)
@@ -78,7 +78,7 @@ func (d Deliveries) Deliveries(ctx context.Context, rec event.Record) ([]wire.De
 			list = append(list, view.Of(rec.NotKept(name)))
 		default:
 			pending := view.Of(event.Delivery{Handler: name, Seq: rec.Seq, Status: event.StatusPending, At: rec.Event.Metadata().Time})
-			pending.WaitingFor, pending.History = disabled(), []wire.PastAttempt{}
+			pending.WaitingFor, pending.History = d.elsewhere(name), []wire.PastAttempt{}
 			list = append(list, pending)
 		}
 	}
@@ -89,7 +89,11 @@ func (d Deliveries) Deliveries(ctx context.Context, rec event.Record) ([]wire.De
 	return list, nil
 }
 
-func disabled() *wire.WaitingFor {
+// elsewhere returns what the events of a handler wait for that does not run here.
+func (d Deliveries) elsewhere(handler string) *wire.WaitingFor {
+	if d.IsOpen(handler) {
+		return &wire.WaitingFor{Kind: view.Standby, Reason: "another host runs the handler, or is about to: that one shows what it waits for"}
+	}
 	return &wire.WaitingFor{Kind: view.Disabled, Reason: "the handler does not run"}
 }
 

@@ -7,6 +7,7 @@ import (
 	"github.com/berth-host/berth/host/delivery"
 	"github.com/berth-host/berth/host/plugin"
 	"github.com/berth-host/berth/host/sandbox"
+	"github.com/berth-host/berth/host/sandbox/lifetime"
 	"github.com/berth-host/berth/host/spec"
 )
 
@@ -48,10 +49,12 @@ func (v *running) Apply(s spec.Settings) {
 	v.pool.SetLogs(s.Logs)
 }
 
-// Instances get batches and uncommitted writes from the leases of the delivery.
+// Instances get batches, uncommitted writes and the end of the ownership from the leases of the
+// delivery.
 var _ interface {
 	sandbox.BatchLease
 	sandbox.Uncommitted
+	lifetime.Lease
 } = (*delivery.Lease)(nil)
 
 // source adapts a delivery.Source to the sandbox.

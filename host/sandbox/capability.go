@@ -10,6 +10,7 @@ import (
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/sandbox/lifetime"
 )
 
 // Capabilities are those of one plugin: what its manifest requests and the operator
@@ -87,16 +88,14 @@ func deniedCall(f abi.Function) hostCallFunc {
 }
 
 // outside makes a call that can wait. It returns fault.Timeout when the guest's time is up,
-// and traps when the pool is killed meanwhile.
+// and traps when the attempt has to end meanwhile.
 func (in *instance) outside(call func(context.Context) error) error {
 	in.beforeWait()
-	ctx, cancel := context.WithTimeout(in.pool.life, in.deadline-in.now())
-	defer cancel()
-	err := call(ctx)
-	if in.pool.killed.Load() {
+	late, err := lifetime.Call(in.lease, in.pool.life, in.deadline-in.now(), call)
+	if in.stopped() {
 		in.checkTime()
 	}
-	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+	if late {
 		return fault.New(fault.Timeout, "the time was up after %s", in.span)
 	}
 	return err

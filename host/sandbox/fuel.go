@@ -7,6 +7,7 @@ import (
 	"github.com/tetratelabs/wazero/api"
 
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/sandbox/lifetime"
 	"github.com/berth-host/berth/host/sandbox/meter"
 )
 
@@ -127,9 +128,13 @@ func (in *instance) checkTime() {
 	in.checkDeadline(now)
 }
 
-// checkDeadline traps a guest whose time is up, or whose pool is killed.
+// stopped reports whether the host stops the attempt: the pool is killed, or this host no longer
+// owns the handler.
+func (in *instance) stopped() bool { return in.pool.killed.Load() || lifetime.Ended(in.lease) }
+
+// checkDeadline traps a guest whose time is up, or whose attempt has to end.
 func (in *instance) checkDeadline(now time.Duration) {
-	if in.pool.killed.Load() {
+	if in.stopped() {
 		in.trap(event.ClassCancelled, "the host stopped it")
 	}
 	if now > in.deadline {

@@ -182,11 +182,6 @@ func (m *Module) NewPool(ctx context.Context, cfg PoolConfig) (*Pool, error) {
 			return nil, fault.New(fault.Invalid, "%w", err)
 		}
 	}
-	if cfg.Batch.MaxEvents > 0 {
-		if err := m.shape.CheckBatch(); err != nil {
-			return nil, err
-		}
-	}
 	p := &Pool{
 		module:   m,
 		maker:    children.Maker{Plugin: cfg.Name, May: cfg.Capabilities.Emit, Check: cfg.Capabilities.Check, Batch: cfg.Batch.MaxEvents > 0},

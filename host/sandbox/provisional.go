@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/sandbox/lifetime"
 	"github.com/berth-host/berth/host/sandbox/provisional"
 )
 
@@ -27,13 +28,13 @@ func (in *instance) confirm(o event.Outcome) event.Outcome {
 		return o
 	}
 	in.beforeWait()
-	ctx, cancel := context.WithTimeout(in.pool.life, in.deadline-in.now())
+	ctx, cancel := lifetime.With(in.lease, in.pool.life, in.deadline-in.now())
 	defer cancel()
 	err := in.reads.Await(ctx)
 	switch {
 	case err == nil:
 		return o
-	case in.pool.killed.Load():
+	case in.stopped():
 		return event.Outcome{Verdict: event.Failed, Class: event.ClassCancelled, Message: "the host stopped it"}
 	case ctx.Err() != nil:
 		return event.Outcome{Verdict: event.Failed, Class: event.ClassTimeout, Message: "its state was not stored within " + in.span.String()}

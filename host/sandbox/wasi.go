@@ -12,6 +12,7 @@ import (
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/sandbox/lifetime"
 	"github.com/berth-host/berth/host/sandbox/vet"
 	"github.com/berth-host/berth/host/sandbox/wasi"
 )
@@ -92,6 +93,7 @@ func (h processHost) Sleep(d time.Duration) {
 	select {
 	case <-timer.C:
 	case <-in.pool.life.Done():
+	case <-lifetime.Done(in.lease):
 	}
 	in.checkTime()
 }

@@ -180,13 +180,14 @@ const (
 	Paused        PluginState = "paused"
 	BreakerOpen   PluginState = "breaker_open" // repeated failures; probes again by itself
 	Stuck         PluginState = "stuck"        // the log cannot be read at its position; the reason has it
+	Standby       PluginState = "standby"      // ready to run; another host of the cluster runs its handler
 	Draining      PluginState = "draining"     // finishes its open events, then ends
 )
 
 // PluginStates returns the states of a plugin.
 func PluginStates() []string {
 	return []string{string(Discovered), string(Vetting), string(Rejected), string(Held), string(NeedsApproval), string(Disabled),
-		string(Active), string(Paused), string(BreakerOpen), string(Stuck), string(Draining)}
+		string(Active), string(Paused), string(BreakerOpen), string(Stuck), string(Standby), string(Draining)}
 }
 
 // Plugin is a plugin with its state and counters.

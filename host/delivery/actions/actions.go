@@ -59,7 +59,14 @@ type Config struct {
 	// Lock locks the name of a handler, which is neither opened nor closed meanwhile. It
 	// returns the handler, nil when it is not open.
 	Lock func(ctx context.Context, name string) (open Handler, unlock func(), err error)
+	// Fenced returns a context for writes, or ErrNotOwned when this host does not own the handler,
+	// which is also so for the name "" of all handlers of several hosts.
+	Fenced func(ctx context.Context, handler string) (context.Context, error)
 }
+
+// ErrNotOwned is the error of an action on a handler that this host does not own: its owner
+// carries it out.
+var ErrNotOwned = fault.New(fault.Conflict, "another host owns the handler: the action is for that one")
 
 // Actions are those of operators. They are safe for concurrent use.
 type Actions struct{ cfg Config }
@@ -73,7 +80,8 @@ func New(cfg Config) *Actions { return &Actions{cfg} }
 // is pending, and otherwise any. Pending ones do not count. Order per key holds. The retries
 // of a handler that is not open remain due when they are.
 func (a *Actions) RetryNow(ctx context.Context, handler string, seqs []uint64) (int, error) {
-	if err := a.cfg.FlushAll(ctx); err != nil { // unwritten dead letters count too
+	ctx, err := a.begin(ctx, handler) // unwritten dead letters count too
+	if err != nil {
 		return 0, fmt.Errorf("retry: %w", err)
 	}
 	n := 0
@@ -107,6 +115,10 @@ func (a *Actions) RetryNow(ctx context.Context, handler string, seqs []uint64) (
 // stored. Errors: fault.NotFound when the handler does not get the event, and fault.Conflict
 // while an attempt is under way, when the delivery is final, and while it cannot be skipped.
 func (a *Actions) SkipEvent(ctx context.Context, handler string, seq uint64) error {
+	ctx, err := a.cfg.Fenced(ctx, handler)
+	if err != nil {
+		return err
+	}
 	records, err := a.cfg.Read(ctx, seq, 1)
 	if err != nil {
 		return err
@@ -154,8 +166,24 @@ func (a *Actions) skipStored(ctx context.Context, handler string, seq uint64) er
 	if err != nil {
 		return err
 	}
-	_, _, err = a.cfg.Store.SaveDeliveries(ctx, nil, nil, []event.Delivery{one.Skip(time.Now())}, nil)
+	var fences []spec.Fence
+	if f, fenced := spec.FenceOf(ctx); fenced {
+		fences = append(fences, f)
+	}
+	_, fenced, err := a.cfg.Store.SaveDeliveries(ctx, fences, nil, []event.Delivery{one.Skip(time.Now())}, nil)
+	if err == nil && len(fenced) > 0 {
+		return ErrNotOwned
+	}
 	return err
+}
+
+// begin returns a context for the writes of an action, once all present outcomes are written.
+func (a *Actions) begin(ctx context.Context, handler string) (context.Context, error) {
+	ctx, err := a.cfg.Fenced(ctx, handler)
+	if err != nil {
+		return nil, err
+	}
+	return ctx, a.cfg.FlushAll(ctx)
 }
 
 // Retrying returns the deliveries of a handler above a Seq that wait for another attempt,

@@ -42,7 +42,8 @@ func (a *Actions) DeadLetters(ctx context.Context, f event.DeadFilter, cursor st
 // other when it is opened next. Events that are not dead stay as they are, so a second
 // Redrive changes nothing. On an error, those redriven before it stay redriven.
 func (a *Actions) Redrive(ctx context.Context, f event.DeadFilter) (int, error) {
-	if err := a.cfg.FlushAll(ctx); err != nil { // unwritten dead letters are redriven too
+	ctx, err := a.begin(ctx, f.Handler) // unwritten dead letters are redriven too
+	if err != nil {
 		return 0, fmt.Errorf("redrive: %w", err)
 	}
 	n, err := a.cfg.Store.Redrive(ctx, f)
@@ -67,7 +68,8 @@ func (a *Actions) takeUp(ctx context.Context, handler string) {
 // again, with all their attempts, and returns their number. It continues like Redrive. Events
 // that are not final for the handler stay as they are.
 func (a *Actions) Requeue(ctx context.Context, handler string, seqs []uint64) (int, error) {
-	if err := a.cfg.FlushAll(ctx); err != nil { // unwritten outcomes are final too
+	ctx, err := a.begin(ctx, handler) // unwritten outcomes are final too
+	if err != nil {
 		return 0, fmt.Errorf("requeue: %w", err)
 	}
 	n, err := a.cfg.Store.Requeue(ctx, handler, seqs)
@@ -81,7 +83,8 @@ func (a *Actions) Requeue(ctx context.Context, handler string, seqs []uint64) (i
 // cannot be redriven any more, and no longer keep their events in the log. Their
 // deliveries stay dead.
 func (a *Actions) Purge(ctx context.Context, f event.DeadFilter) (int, error) {
-	if err := a.cfg.FlushAll(ctx); err != nil {
+	ctx, err := a.begin(ctx, f.Handler)
+	if err != nil {
 		return 0, fmt.Errorf("purge: %w", err)
 	}
 	return a.cfg.Store.Purge(ctx, f)

@@ -39,12 +39,17 @@ func (a *Actions) Replay(ctx context.Context, handler string, from, to uint64) e
 		if err != nil {
 			return err
 		}
+		fenced, err := a.cfg.Fenced(ctx, handler)
+		if err != nil {
+			unlock()
+			return err
+		}
 		if open != nil {
-			err = open.ReplayFrom(ctx, from, to)
+			err = open.ReplayFrom(fenced, from, to)
 		} else if err = a.cfg.FlushAll(ctx); err != nil { // the outcomes of a closed handler
 			err = fmt.Errorf("start a replay: %w", err)
 		} else {
-			err = a.cfg.Store.StartReplay(ctx, handler, from, to, time.Now())
+			err = a.cfg.Store.StartReplay(fenced, handler, from, to, time.Now())
 		}
 		unlock()
 		if !errors.Is(err, ErrClosing) {

@@ -49,6 +49,9 @@ func (b *Breaker) Configure(cfg spec.BreakerPolicy) {
 	b.cooldown = min(b.cooldown, b.cfg.MaxCooldown)
 }
 
+// Reset closes the breaker and forgets the failures.
+func (b *Breaker) Reset() { *b = Breaker{cfg: b.cfg, cooldown: b.cfg.Cooldown} }
+
 // Waits returns how long the cooldown still keeps attempts from starting.
 func (b *Breaker) Waits(now time.Time) time.Duration {
 	if !b.open {

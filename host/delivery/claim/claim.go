@@ -27,8 +27,9 @@ type Claims struct {
 // Claim gives a handler its position in the log, durably: every event from there on waits for
 // it. start decides the position. A handler that has one keeps it. Claim keeps a position that
 // the store has refused for the next call, so that the handler misses no event published in
-// between.
-func (c *Claims) Claim(ctx context.Context, store Store, handler string, start func(ctx context.Context, handler string) (after uint64, err error)) error {
+// between. add is nil, or stores the cursor unless another host has done so meanwhile.
+func (c *Claims) Claim(ctx context.Context, store Store, handler string, start func(ctx context.Context, handler string) (after uint64, err error),
+	add func(context.Context, event.Cursor) error) error {
 	position := event.HandlerCursors(handler).Position
 	_, found, err := store.Cursor(ctx, position)
 	if err != nil || found {
@@ -46,7 +47,12 @@ func (c *Claims) Claim(ctx context.Context, store Store, handler string, start f
 			return err
 		}
 	}
-	_, _, err = store.SaveDeliveries(ctx, nil, nil, nil, []event.Cursor{{Name: position, Seq: after}})
+	first := event.Cursor{Name: position, Seq: after}
+	if add != nil {
+		err = add(ctx, first)
+	} else {
+		_, _, err = store.SaveDeliveries(ctx, nil, nil, nil, []event.Cursor{first})
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {

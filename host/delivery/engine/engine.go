@@ -4,6 +4,8 @@ package engine
 
 import (
 	"context"
+	"log/slog"
+	"math/rand/v2"
 
 	"github.com/berth-host/berth/host/delivery/actions"
 	"github.com/berth-host/berth/host/event"
@@ -56,4 +58,53 @@ type Tracer interface {
 	// Ended is called when an attempt that has a traceparent has ended, unless the host
 	// stopped it. d follows from it and is not stored yet.
 	Ended(rec event.Record, d event.Delivery, traceparent string)
+}
+
+// Config configures a delivery.Dispatcher.
+type Config struct {
+	Store    Store // required
+	Log      Log   // required
+	Logger   *slog.Logger
+	Observer func(event.Record, event.Delivery) // receives every recorded outcome; must not block. Default none
+	Watched  func() bool                        // whether Observer has to be called now; must not block. Default always
+	// OnFailure receives the delivery of every failed attempt, with its lines; it must not block,
+	// and must not change the delivery. Default none.
+	OnFailure func(event.Record, event.Delivery)
+	Random    func() float64 // in [0, 1), for jitter. Default math/rand
+	Tracer    Tracer         // default none
+	// Start returns where a handler without a cursor starts: after the event with this
+	// Seq. Default: at the log's end.
+	Start func(ctx context.Context, handler string) (after uint64, err error)
+	// OnCondition is called when the Condition of an open handler has changed. It must
+	// not block. Default none.
+	OnCondition func(handler string)
+	// Shared: other hosts have the same store and log, and a handler runs here only while
+	// Dispatcher.Own says that this host owns it. Default: every handler is this host's.
+	Shared bool
+	// Owner returns the name of the host that owns a handler, "" for none, to be shown. It must
+	// not block. Default none.
+	Owner func(handler string) string
+	// Claim stores a handler's first cursor unless there is one of its name, as one of several
+	// hosts that do so at once. Required if Shared.
+	Claim func(context.Context, event.Cursor) error
+}
+
+// SetDefaults sets the fields that are not set.
+func (c *Config) SetDefaults() {
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Start == nil {
+		last := c.Log.Last
+		c.Start = func(context.Context, string) (uint64, error) { return last(), nil }
+	}
+	if c.OnCondition == nil {
+		c.OnCondition = func(string) {}
+	}
+	if c.Random == nil {
+		c.Random = rand.Float64
+	}
+	if c.Owner == nil {
+		c.Owner = func(string) string { return "" }
+	}
 }

@@ -9,9 +9,18 @@ import (
 
 // Condition is the reason why the events of an open handler wait.
 type Condition struct {
-	State  wire.PluginState // wire.Paused, wire.Stuck, wire.BreakerOpen, or "" when they do not wait
+	State  wire.PluginState // wire.Paused, wire.Stuck, wire.BreakerOpen, wire.Standby, or "" when they do not wait
 	Reason string
 	Since  time.Time
+}
+
+// Standby is the condition of a handler that another host runs, "" for none, since a time.
+func Standby(owner string, since time.Time) Condition {
+	c := Condition{State: wire.Standby, Reason: "no host runs it yet; its events wait", Since: since}
+	if owner != "" {
+		c.Reason = "the host " + owner + " runs it"
+	}
+	return c
 }
 
 // Report logs a condition that has changed.
@@ -23,6 +32,8 @@ func (c Condition) Report(logger *slog.Logger) {
 		logger.Info("handler paused; events wait")
 	case wire.Stuck:
 		logger.Error("handler stuck; events wait", "reason", c.Reason)
+	case wire.Standby:
+		logger.Info("handler on standby", "reason", c.Reason)
 	default:
 		logger.Info("events no longer wait")
 	}

@@ -35,8 +35,9 @@ type Handler interface {
 	// overwrite it until the next Collect.
 	Collect(b *Batch, all bool)
 	// Written notes that the store has the collected outcomes, and which of all
-	// deliveries it has stored in another form.
-	Written(saved event.Saved)
+	// deliveries it has stored in another form. fenced are the fences of past epochs:
+	// nothing is stored of their handlers.
+	Written(saved event.Saved, fenced []spec.Fence)
 }
 
 // Config configures a Recorder. All fields are required.
@@ -256,14 +257,15 @@ func (r *Recorder) write(all bool, one Handler) bool {
 	}
 	r.mu.Unlock()
 	var saved event.Saved
+	var fenced []spec.Fence
 	if b.outcomes()+len(b.Cursors) > 0 {
 		var ok bool
-		if saved, ok = r.save(b); !ok {
+		if saved, fenced, ok = r.save(b); !ok {
 			return false
 		}
 	}
 	for _, h := range handlers {
-		h.Written(saved)
+		h.Written(saved, fenced)
 	}
 	for _, d := range saved.Refused {
 		r.cfg.Refused(r.ctx, d)
@@ -275,22 +277,19 @@ func (r *Recorder) write(all bool, one Handler) bool {
 }
 
 // save writes until the store accepts, or returns false when the recorder is stopped.
-func (r *Recorder) save(b *Batch) (saved event.Saved, ok bool) {
+func (r *Recorder) save(b *Batch) (saved event.Saved, fenced []spec.Fence, ok bool) {
 	wait := time.Duration(0)
 	for {
 		saved, fenced, err := r.cfg.Save(r.ctx, b.Fences, b.Successes, b.Deliveries, b.Cursors)
 		if err == nil {
-			for _, f := range fenced {
-				r.cfg.Logger.Error("outcomes discarded: another host owns the handler", "plugin", f.Unit, "epoch", f.Epoch)
-			}
 			if wait > 0 {
 				r.setFailure(nil)
 				r.cfg.Logger.Info("outcomes are written again", "outcomes", b.outcomes())
 			}
-			return saved, true
+			return saved, fenced, true
 		}
 		if r.ctx.Err() != nil {
-			return saved, false
+			return saved, nil, false
 		}
 		if wait == 0 {
 			r.cfg.Logger.Error("outcomes cannot be written; retrying", "outcomes", b.outcomes(), "error", err)
@@ -306,7 +305,7 @@ func (r *Recorder) save(b *Batch) (saved event.Saved, ok bool) {
 		case <-time.After(wait):
 		case <-r.retry:
 		case <-r.ctx.Done():
-			return saved, false
+			return saved, nil, false
 		}
 	}
 }

@@ -31,7 +31,7 @@ func (c *counting) Collect(b *Batch, all bool) {
 	}
 }
 
-func (c *counting) Written(saved event.Saved) {
+func (c *counting) Written(saved event.Saved, _ []spec.Fence) {
 	c.written, c.collected = c.written+c.collected, 0
 	c.refused = append(c.refused, saved.Refused...)
 }

@@ -16,6 +16,7 @@ const (
 	Retry    = "retry"
 	Backlog  = "backlog"
 	Disabled = "disabled"
+	Standby  = "standby"
 )
 
 // Paused is the reason of a handler that was paused at a time.
@@ -34,11 +35,16 @@ func DueAt(at time.Time) *wire.WaitingFor {
 	return &wire.WaitingFor{Kind: Retry, Until: &at, Reason: "its next attempt is due then"}
 }
 
-// BreakerOpen is the reason of a handler whose breaker is open, and probes after a time if it
-// is above 0.
-func BreakerOpen(reason string, now time.Time, after time.Duration) *wire.WaitingFor {
-	w := &wire.WaitingFor{Kind: Breaker, Reason: reason}
-	if after > 0 {
+// Breaking is a breaker that is open.
+type Breaking interface {
+	Failed() string                    // the failures that opened it
+	Waits(now time.Time) time.Duration // until it probes; 0 when it may now
+}
+
+// BreakerOpen is the reason of a handler whose breaker is open.
+func BreakerOpen(b Breaking, now time.Time) *wire.WaitingFor {
+	w := &wire.WaitingFor{Kind: Breaker, Reason: b.Failed()}
+	if after := b.Waits(now); after > 0 {
 		until := now.Add(after)
 		w.Until = &until
 	}

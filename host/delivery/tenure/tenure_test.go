@@ -1,0 +1,205 @@
+package tenure_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/berth-host/berth/host/delivery/tenure"
+	"github.com/berth-host/berth/host/spec"
+)
+
+// lease is a Tenure of a test.
+type lease struct {
+	invalid atomic.Bool
+	done    chan struct{}
+}
+
+func (*lease) Fence() spec.Fence       { return spec.Fence{Unit: "h", Epoch: 3} }
+func (l *lease) Valid() bool           { return !l.invalid.Load() }
+func (l *lease) Done() <-chan struct{} { return l.done }
+
+func newHold() (*lease, *tenure.Hold) {
+	l := &lease{done: make(chan struct{})}
+	return l, tenure.New(l)
+}
+
+func TestNoHoldIsTheOnlyHost(t *testing.T) {
+	var x *tenure.Hold
+	if !x.Valid() || x.Context() != nil || x.Epoch() != 0 || x.Refused([]spec.Fence{{}}) {
+		t.Errorf("%v, %v, %d", x.Valid(), x.Context(), x.Epoch())
+	}
+	if x.Lose(); x.Leaving().Done() != nil {
+		t.Error("it ends")
+	}
+}
+
+func TestContextHasTheFenceAndEndsWhenLost(t *testing.T) {
+	_, x := newHold()
+	if f, ok := spec.FenceOf(x.Context()); !ok || f != x.Fence() || f.Epoch != x.Epoch() || x.Epoch() != 3 {
+		t.Errorf("got %+v", f)
+	}
+	for _, tt := range []struct {
+		fences []spec.Fence
+		want   bool
+	}{
+		{nil, false}, {[]spec.Fence{{Unit: "h", Epoch: 2}, {Unit: "g", Epoch: 3}}, false}, {[]spec.Fence{{Unit: "g"}, {Unit: "h", Epoch: 3}}, true},
+	} {
+		if got := x.Refused(tt.fences); got != tt.want {
+			t.Errorf("%v: got %v", tt.fences, got)
+		}
+	}
+	x.Leave()
+	if x.Context().Err() != nil || x.Leaving().Err() == nil || !x.Valid() {
+		t.Error("leaving ends the attempts")
+	}
+	x.Lose()
+	if x.Context().Err() == nil || x.Valid() || !x.Lost() {
+		t.Error("it goes on")
+	}
+}
+
+type waiter chan struct{}
+
+func (w waiter) Recheck() { w <- struct{}{} }
+
+func TestHandlerAsksAgain(t *testing.T) {
+	l, x := newHold()
+	w := make(waiter, 8)
+	if !x.MayStart(w) {
+		t.Error("no attempt begins")
+	}
+	for range 2 {
+		l.invalid.Store(true)
+		for range 3 {
+			if x.MayStart(w) {
+				t.Error("an attempt begins")
+			}
+		}
+		<-w
+		l.invalid.Store(false)
+		if !x.MayStart(w) || len(w) > 0 {
+			t.Error("it was asked more than once, or no attempt begins")
+		}
+	}
+}
+
+func TestRegistryReportsALostHoldOnce(t *testing.T) {
+	var r tenure.Registry
+	var lost atomic.Int32
+	l, x := newHold()
+	if !r.Put("h", x, func() { lost.Add(1); r.End("h", x) }) || r.Get("h") != x {
+		t.Fatal("it is not there")
+	}
+	close(l.done)
+	<-x.Context().Done()
+	_, refused := newHold()
+	r.Put("g", refused, func() { lost.Add(1) })
+	refused.Lose()
+	refused.Lose()
+	_, ended := newHold()
+	r.Put("i", ended, func() { t.Error("it was not lost") })
+	r.End("i", ended)
+	_, open := newHold()
+	r.Put("j", open, func() { t.Error("it was not lost") })
+	r.Close()
+	if lost.Load() != 2 || r.Get("h") != nil || r.Get("i") != nil || r.Get("j") != nil || open.Context().Err() == nil {
+		t.Errorf("%d were lost", lost.Load())
+	}
+	if r.Put("h", x, func() {}) {
+		t.Error("it is added after Close")
+	}
+}
+
+func TestEndKeepsALaterHold(t *testing.T) {
+	var r tenure.Registry
+	defer r.Close()
+	_, former := newHold()
+	_, present := newHold()
+	r.Put("h", former, func() {})
+	r.Put("h", present, func() {})
+	if r.End("h", former); r.Get("h") != present || present.Context().Err() != nil {
+		t.Error("the later one has ended")
+	}
+}
+
+// handler is a Handler whose attempts end when end is closed or their context ends.
+type handler struct {
+	mu    sync.Mutex
+	calls []string
+	end   chan struct{}
+	x     *tenure.Hold
+	err   error
+}
+
+func (h *handler) call(name string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.calls = append(h.calls, name)
+}
+
+func (h *handler) Suspend() { h.call("suspend") }
+func (h *handler) Unload()  { h.call("unload") }
+
+func (h *handler) Wait(ctx context.Context) error {
+	h.call("wait")
+	select {
+	case <-h.end:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (h *handler) Flush(ctx context.Context) error {
+	h.call("flush")
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return h.err
+}
+
+func TestGiveUp(t *testing.T) {
+	broken := errors.New("the disk is full")
+	for _, tt := range []struct {
+		name   string
+		during func(h *handler, cancel func()) // while it waits for the attempts
+		flush  error
+		want   []string
+	}{
+		{"the attempts end", func(h *handler, _ func()) { close(h.end) }, nil, []string{"suspend", "wait", "flush", "unload"}},
+		{"the outcomes cannot be written", func(h *handler, _ func()) { close(h.end) }, broken, []string{"suspend", "wait", "flush", "unload"}},
+		{"they do not end in time", func(h *handler, cancel func()) {
+			cancel()
+			<-h.x.Context().Done()
+			close(h.end)
+		}, nil, []string{"suspend", "wait", "wait", "flush", "unload"}},
+		{"it is lost meanwhile", func(h *handler, _ func()) {
+			h.x.Lose()
+			close(h.end)
+		}, nil, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, x := newHold()
+			h := &handler{end: make(chan struct{}), x: x, err: tt.flush}
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			given := make(chan error, 1)
+			go func() { given <- tenure.GiveUp(ctx, x, h) }()
+			<-x.Leaving().Done()
+			tt.during(h, cancel)
+			if err := <-given; !errors.Is(err, tt.flush) {
+				t.Errorf("got %v", err)
+			}
+			if tt.want != nil && !slices.Equal(h.calls, tt.want) {
+				t.Errorf("it called %v, want %v", h.calls, tt.want)
+			}
+			if tt.want == nil && (slices.Contains(h.calls, "flush") || h.calls[len(h.calls)-1] != "unload") {
+				t.Errorf("it called %v", h.calls)
+			}
+		})
+	}
+}
