@@ -77,26 +77,32 @@ func (c *cluster) SaveDeliveries(ctx context.Context, fences []spec.Fence, succe
 	saved, _, err := c.engine.SaveDeliveries(ctx, translated, successes, list, cursors)
 	for i := range successes {
 		for j := range successes[i].List {
-			c.note(stale, successes[i].Delivery(j))
+			c.note(key{successes[i].Handler, successes[i].List[j].Seq})
 		}
 	}
 	for _, d := range list {
-		c.note(stale, d)
+		c.note(key{d.Handler, d.Seq})
 	}
 	return saved, stale, err
 }
 
-// note notes an outcome that is being stored, possibly once more.
-func (c *cluster) note(stale []spec.Fence, d event.Delivery) {
-	if spec.Names(stale, d.Handler) {
-		return
+// note notes what is stored after a write: a final outcome does not change.
+func (c *cluster) note(k key) {
+	list, err := c.Deliveries(context.Background(), k.seq)
+	if err != nil {
+		c.wrong = err.Error()
 	}
-	k, text := key{d.Handler, d.Seq}, fmt.Sprint(d.Attempts, d.Status, d.At.UnixNano())
-	if before := c.finals[k]; before != "" && before != text {
-		c.wrong = fmt.Sprintf("%v is final (%s) and gets %s", k, before, text)
-	}
-	if d.Status.Final() {
-		c.finals[k] = text
+	for _, d := range list {
+		if d.Handler != k.handler {
+			continue
+		}
+		text := fmt.Sprint(d.Attempts, d.Status, d.At.UnixNano())
+		if before := c.finals[k]; before != "" && before != text {
+			c.wrong = fmt.Sprintf("%v is final (%s) and becomes %s", k, before, text)
+		}
+		if d.Status.Final() {
+			c.finals[k] = text
+		}
 	}
 }
 

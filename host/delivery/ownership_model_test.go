@@ -261,7 +261,7 @@ func (m *owners) run(t *rapid.T, to int) {
 func (m *owners) compare(t *rapid.T) {
 	for i := range m.subjects {
 		seq := uint64(i + 1)
-		d := m.stored(t, "h", seq)
+		d := m.cluster.stored(t, "h", seq)
 		if status := m.final[seq]; d.Status.Final() != (status != "") || status != "" && d.Status != status || d.Attempts != m.attempts[seq] {
 			t.Fatalf("event %d is %q after %d attempts, want %q after %d", seq, d.Status, d.Attempts, status, m.attempts[seq])
 		}
@@ -276,7 +276,7 @@ func (m *owners) recall(t *rapid.T) {
 	m.waiting = make(map[string][]uint64)
 	for i := range m.subjects {
 		seq := uint64(i + 1)
-		d := m.stored(t, "h", seq)
+		d := m.cluster.stored(t, "h", seq)
 		if m.attempts[seq] = d.Attempts; d.Attempts > attempts[seq] {
 			t.Fatalf("event %d has %d attempts stored; the owners made %d", seq, d.Attempts, attempts[seq])
 		}

@@ -409,14 +409,17 @@ func TestDisownInterruptsReplay(t *testing.T) {
 	replayed, given := make(chan error, 1), make(chan error, 1)
 	go func() { replayed <- x.a.Replay(t.Context(), "h", 1, 1) }()
 	await(t, "the replay has suspended it", func() bool { return x.ha.Suspended() })
-	go func() { given <- x.a.Disown(t.Context(), "h") }()
-	if err := <-replayed; !errors.Is(err, delivery.ErrNotOwned) {
-		t.Errorf("got %v", err)
-	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	go func() { given <- x.a.Disown(ctx, "h") }()
+	<-a.Context().Done() // the replay has ended: it had locked the handler
 	a.Done(&event.Outcome{})
 	a.Close()
 	if err := <-given; err != nil {
 		t.Error(err)
+	}
+	if err := <-replayed; !errors.Is(err, delivery.ErrNotOwned) {
+		t.Errorf("got %v", err)
 	}
 	if d := x.stored(t, "h", 1); d.Status != event.StatusOK {
 		t.Errorf("got %+v", d)

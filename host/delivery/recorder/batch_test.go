@@ -19,7 +19,7 @@ func (h *both) Collect(b *Batch, _ bool) {
 	b.Deliveries = append(b.Deliveries, event.Delivery{Handler: "h", Seq: 3}, event.Delivery{Handler: "third", Seq: 2})
 }
 
-func (h *both) Written(event.Saved) {}
+func (h *both) Written(event.Saved, []spec.Fence) {}
 
 // TestViewShowsBothForms: the batch that is being written shows every outcome of an event
 // and of a handler, and the store gets it as it was collected.

@@ -3,12 +3,14 @@ package tenure_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
 
 	"github.com/berth-host/berth/host/delivery/tenure"
+	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/spec"
 )
 
@@ -87,52 +89,112 @@ func TestHandlerAsksAgain(t *testing.T) {
 	}
 }
 
-func TestRegistryReportsALostHoldOnce(t *testing.T) {
-	var r tenure.Registry
-	var lost atomic.Int32
-	l, x := newHold()
-	if !r.Put("h", x, func() { lost.Add(1); r.End("h", x) }) || r.Get("h") != x {
-		t.Fatal("it is not there")
+// owners returns Owners of one open handler, h, which has the name of every hold.
+func owners(h *handler) *tenure.Owners {
+	return tenure.NewOwners(tenure.Config{Logger: slog.New(slog.DiscardHandler), Lock: func(context.Context, string) (tenure.Owned, func(), error) {
+		h.name.Lock()
+		if h.closed {
+			return nil, h.name.Unlock, nil
+		}
+		return h, h.name.Unlock, nil
+	}})
+}
+
+func TestOwnersGiveALostHandlerUpOnce(t *testing.T) {
+	h := &handler{end: make(chan struct{})}
+	close(h.end)
+	o := owners(h)
+	l := &lease{done: make(chan struct{})}
+	if err := o.Own(t.Context(), "h", l); err != nil {
+		t.Fatal(err)
+	}
+	x := o.Hold("h")
+	if ctx, owned := o.Fenced(t.Context(), "h"); !owned || x == nil {
+		t.Error("it is not owned")
+	} else if f, fenced := spec.FenceOf(ctx); !fenced || f != l.Fence() {
+		t.Errorf("the fence is %v", f)
 	}
 	close(l.done)
 	<-x.Context().Done()
-	_, refused := newHold()
-	r.Put("g", refused, func() { lost.Add(1) })
-	refused.Lose()
-	refused.Lose()
-	_, ended := newHold()
-	r.Put("i", ended, func() { t.Error("it was not lost") })
-	r.End("i", ended)
-	_, open := newHold()
-	r.Put("j", open, func() { t.Error("it was not lost") })
-	r.Close()
-	if lost.Load() != 2 || r.Get("h") != nil || r.Get("i") != nil || r.Get("j") != nil || open.Context().Err() == nil {
-		t.Errorf("%d were lost", lost.Load())
+	o.Close()
+	if err := o.Disown(t.Context(), "h"); err != nil {
+		t.Error(err)
 	}
-	if r.Put("h", x, func() {}) {
-		t.Error("it is added after Close")
+	if !x.Lost() || o.Hold("h") != nil || h.has("flush") || h.count("unload") != 1 {
+		t.Errorf("it called %v", h.calls)
+	}
+	if _, owned := o.Fenced(t.Context(), "h"); owned {
+		t.Error("it is owned")
+	}
+	if err := o.Own(t.Context(), "h", l); !fault.Is(err, fault.Unavailable) {
+		t.Errorf("after Close: got %v", err)
 	}
 }
 
-func TestEndKeepsALaterHold(t *testing.T) {
-	var r tenure.Registry
-	defer r.Close()
-	_, former := newHold()
-	_, present := newHold()
-	r.Put("h", former, func() {})
-	r.Put("h", present, func() {})
-	if r.End("h", former); r.Get("h") != present || present.Context().Err() != nil {
-		t.Error("the later one has ended")
+func TestOwnEndsFormerTenure(t *testing.T) {
+	h := &handler{end: make(chan struct{})}
+	close(h.end)
+	o := owners(h)
+	defer o.Close()
+	for range 2 {
+		if err := o.Own(t.Context(), "h", &lease{done: make(chan struct{})}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if h.count("own") != 2 || h.count("unload") != 1 || o.Hold("h").Lost() {
+		t.Errorf("it called %v", h.calls)
+	}
+	if err := o.Disown(t.Context(), "h"); err != nil || h.count("flush") != 1 {
+		t.Errorf("got %v; it called %v", err, h.calls)
+	}
+}
+
+func TestHandlerThatCannotLoadIsNotOwned(t *testing.T) {
+	broken := errors.New("the database is gone")
+	h := &handler{load: broken}
+	o := owners(h)
+	defer o.Close()
+	if err := o.Own(t.Context(), "h", &lease{done: make(chan struct{})}); !errors.Is(err, broken) || o.Hold("h") != nil {
+		t.Errorf("got %v", err)
+	}
+	h.closed = true // it is opened later
+	if err := o.Own(t.Context(), "h", &lease{done: make(chan struct{})}); err != nil || o.Hold("h") == nil {
+		t.Errorf("got %v", err)
 	}
 }
 
 // handler is a Handler whose attempts end when end is closed or their context ends.
 type handler struct {
+	name   sync.Mutex
+	closed bool
+	load   error // of Own
+
 	mu    sync.Mutex
 	calls []string
 	end   chan struct{}
 	x     *tenure.Hold
-	err   error
+	err   error // of Flush
+}
+
+func (h *handler) Own(_ context.Context, x *tenure.Hold) error {
+	h.call("own")
+	h.x = x
+	return h.load
+}
+
+func (h *handler) Holds(x *tenure.Hold) bool { return h.x == x }
+
+func (h *handler) has(call string) bool { return h.count(call) > 0 }
+
+func (h *handler) count(call string) (n int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, one := range h.calls {
+		if one == call {
+			n++
+		}
+	}
+	return n
 }
 
 func (h *handler) call(name string) {
