@@ -104,7 +104,7 @@ func (h *handler) skipLocked(rec event.Record) (n notice.Notice, known bool, err
 		h.markDirty()
 	}
 	n.Failed, n.Logged = &d, true
-	n.Delivery, n.Observed = &d, h.dispatcher.watched()
+	n.Delivery, n.Observed = &d, h.dispatcher.cfg.Observes()
 	return n, true, nil
 }
 

@@ -128,7 +128,7 @@ func (h *handler) conclude(t *tasks.Task, o *event.Outcome, s *Source, tracepare
 	}
 	at := outcomes.End(o)
 	var recorded event.Delivery // for the observer and the tracer
-	watched := h.dispatcher.watched()
+	watched := h.dispatcher.cfg.Observes()
 	switch {
 	case o.Effects != nil:
 		watched = false // until the store has answered

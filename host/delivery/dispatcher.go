@@ -63,11 +63,6 @@ func New(cfg Config) *Dispatcher {
 	return d
 }
 
-// watched reports whether outcomes are observed now.
-func (d *Dispatcher) watched() bool {
-	return d.cfg.Observer != nil && (d.cfg.Watched == nil || d.cfg.Watched())
-}
-
 // Claim gives a handler its position in the log, durably; see claim.Claims.
 func (d *Dispatcher) Claim(ctx context.Context, handler string) error {
 	return d.claims.Claim(ctx, d.cfg.Store, handler, d.cfg.Start, d.cfg.Claim)

@@ -75,7 +75,7 @@ func (h *handler) runAgain(t *tasks.Task) {
 func (h *handler) answered(list []outcomes.Full[*Source], a outcomes.Answers) (notices []notice.Notice) {
 	var last *event.Effects
 	var again []*tasks.Task
-	watched := h.dispatcher.watched()
+	watched := h.dispatcher.cfg.Observes()
 	for _, o := range list {
 		if o.Effects == nil {
 			if o.Source.published(a.Refused[o.Seq]); watched && a.Refused[o.Seq] == nil {

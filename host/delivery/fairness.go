@@ -168,7 +168,7 @@ func (h *handler) readStarved(ctx context.Context) (more bool, err error) {
 	}
 	keys := make([]uint64, len(records))
 	for i, rec := range records {
-		keys[i] = h.lane(policy.Key(rec.Event))
+		keys[i] = queue.Lane(h.seed, policy.Key(rec.Event))
 	}
 	now := time.Now().UnixNano()
 	h.mu.Lock()

@@ -211,14 +211,6 @@ func (h *handler) admitTo(t *tasks.Task, g fair.Group) {
 	}
 }
 
-// lane returns the number of an order key's lane; 0 for no key.
-func (h *handler) lane(key string) uint64 {
-	if key == "" {
-		return 0
-	}
-	return max(maphash.String(h.seed, key), 1)
-}
-
 // schedule makes a task ready, now or when it is due.
 func (h *handler) schedule(t *tasks.Task) {
 	h.enqueue(t)
@@ -263,14 +255,14 @@ func (h *handler) setTimer() {
 		return
 	}
 	if h.timer == nil {
-		h.timer = time.AfterFunc(wait, h.retriesDue)
+		h.timer = time.AfterFunc(wait, h.Recheck)
 	} else {
 		h.timer.Reset(wait)
 	}
 }
 
-// retriesDue makes the retries ready that are due.
-func (h *handler) retriesDue() {
+// Recheck implements tenure.Waiter: it makes the retries ready that are due, and signals.
+func (h *handler) Recheck() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closed {

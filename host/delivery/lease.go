@@ -110,7 +110,7 @@ func (x *Lease) Done(o *event.Outcome) {
 	x.open = false
 	t := x.tasks[x.started-1]
 	if x.acquired > 1 && t.Past == nil && o.Plain() && len(x.successes.Results) < outcomes.MaxResults &&
-		!x.revoked() && !h.dispatcher.watched() {
+		!x.revoked() && !h.dispatcher.cfg.Observes() {
 		success := event.Success{At: outcomes.End(o), Duration: o.Duration, Fuel: o.Fuel}
 		x.successes.Append(t.Record.Seq, success, o.Result)
 		if x.traceparent != "" {
@@ -218,7 +218,7 @@ func (x *Lease) record(before int) {
 		return
 	}
 	h, done, tasks := x.source.h, &x.successes, x.tasks[x.recorded:before]
-	if h.dispatcher.watched() {
+	if h.dispatcher.cfg.Observes() {
 		done.Handler, done.Digest = h.name, x.source.module
 		for i, t := range tasks {
 			d := done.Delivery(i)

@@ -29,11 +29,9 @@ func (h *handler) restore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	sampled, err := stored.Sampled(ctx, d.cfg.Store, h.name)
-	if err != nil {
+	if h.sampled, err = stored.Sampled(ctx, d.cfg.Store, h.name); err != nil {
 		return err
 	}
-	h.sampled = sampled
 	return h.load(ctx, backlog)
 }
 
@@ -83,12 +81,6 @@ func (h *handler) Suspend() {
 	h.stopReading()
 	h.reading.Wait()
 }
-
-// Recheck implements tenure.Waiter.
-func (h *handler) Recheck() { h.retriesDue() }
-
-// Wait implements tenure.Handler.
-func (h *handler) Wait(ctx context.Context) error { return h.awaitIdle(ctx) }
 
 // Unload implements tenure.Handler: the handler waits until a host owns it.
 func (h *handler) Unload() {

@@ -59,7 +59,7 @@ func (e *executions) run(handler string, a event.Attempt) event.Outcome {
 func TestHandoversUnderLoad(t *testing.T) {
 	const events, handlers, moves = 3000, 3, 30
 	c, stop := newCluster(t)
-	defer stop()
+	t.Cleanup(stop)
 	e := newExecutions()
 	var list []*delivery.Dispatcher
 	for range 3 {
@@ -132,7 +132,7 @@ func (e *executions) count(handler string) int {
 func TestSeizuresUnderLoad(t *testing.T) {
 	const events, seizures = 1500, 40
 	c, stop := newCluster(t)
-	defer stop()
+	t.Cleanup(stop)
 	c.engine.fate = func() (before, after bool) { n := rand.IntN(20); return n == 0, n == 1 }
 	var list []*delivery.Dispatcher
 	for range 3 {

@@ -445,7 +445,7 @@ func TestOwnReturnsErrorOfBacklog(t *testing.T) {
 // TestOneClaimWins: hosts that claim a position at once agree on one.
 func TestOneClaimWins(t *testing.T) {
 	c, stop := newCluster(t)
-	defer stop()
+	t.Cleanup(stop)
 	var first, second sync.WaitGroup
 	first.Add(2)
 	starts := make(chan uint64, 2)

@@ -178,7 +178,7 @@ func (h *handler) arrive(records []event.Record) {
 		if n == len(h.batch) {
 			h.batch = append(h.batch, new(tasks.Task))
 		}
-		h.batch[n].Record, h.batch[n].Lane = rec, h.lane(policy.Key(rec.Event))
+		h.batch[n].Record, h.batch[n].Lane = rec, queue.Lane(h.seed, policy.Key(rec.Event))
 		if values != nil {
 			values[n] = policy.Fair.Of(rec.Event)
 		}

@@ -32,7 +32,7 @@ func (h *handler) ReplayFrom(ctx context.Context, from, to uint64) error {
 			h.setSuspended(false)
 		}
 	}()
-	if err := h.awaitIdle(ctx); err != nil {
+	if err := h.Wait(ctx); err != nil {
 		return orClosing(life, fault.New(fault.Unavailable, "start a replay: wait for open attempts: %w", err))
 	}
 	if err := h.dispatcher.recorder.FlushAll(ctx); err != nil {
@@ -83,8 +83,8 @@ func (h *handler) setSuspended(suspended bool) {
 	h.signal()
 }
 
-// awaitIdle waits until no attempt is open.
-func (h *handler) awaitIdle(ctx context.Context) error {
+// Wait implements tenure.Handler: it waits until no attempt is open.
+func (h *handler) Wait(ctx context.Context) error {
 	if !h.awaitThat(ctx, h.idle, func() bool { return h.inFlight == 0 }) {
 		return ctx.Err()
 	}

@@ -117,7 +117,7 @@ func (h *handler) restored(ctx context.Context, d event.Delivery) (*tasks.Task, 
 	h.mu.Lock()
 	key := h.policy.Key
 	h.mu.Unlock()
-	return &tasks.Task{Record: records[0], Lane: h.lane(key(records[0].Event)), Past: &d, Recorded: true}, nil
+	return &tasks.Task{Record: records[0], Lane: queue.Lane(h.seed, key(records[0].Event)), Past: &d, Recorded: true}, nil
 }
 
 // restoreUnread admits the deliveries that load could not, as far as their events can be

@@ -89,6 +89,9 @@ type Config struct {
 	Claim func(context.Context, event.Cursor) error
 }
 
+// Observes reports whether outcomes are observed now.
+func (c *Config) Observes() bool { return c.Observer != nil && (c.Watched == nil || c.Watched()) }
+
 // SetDefaults sets the fields that are not set.
 func (c *Config) SetDefaults() {
 	if c.Logger == nil {

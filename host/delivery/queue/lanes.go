@@ -1,5 +1,15 @@
 package queue
 
+import "hash/maphash"
+
+// Lane returns the number of an order key's lane; 0 for no key.
+func Lane(seed maphash.Seed, key string) uint64 {
+	if key == "" {
+		return 0
+	}
+	return max(maphash.String(seed, key), 1)
+}
+
 // Lanes has the last entry of every lane, by the lane's number, which is a hash. It is a
 // table with linear probing, so that a look-up reads one cache line and allocates nothing.
 // It grows and does not shrink. The zero value is empty. It is not safe for concurrent use.
