@@ -209,7 +209,7 @@ func pluginTag(p wire.Plugin) string {
 	p = whole(p)
 	decided := p.State
 	switch p.State {
-	case wire.Discovered, wire.Vetting, wire.NeedsApproval, wire.Active, wire.BreakerOpen, wire.Stuck,
+	case wire.Discovered, wire.Vetting, wire.NeedsApproval, wire.Active, wire.BreakerOpen, wire.Stuck, wire.Standby,
 		wire.Draining: // the capabilities have the missing grants
 		decided = wire.Active
 	}

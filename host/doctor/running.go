@@ -82,7 +82,7 @@ func (e Examination) parts(ctx context.Context) (findings []Finding, advice stri
 	for _, p := range plugins.Items {
 		text := fmt.Sprintf("%s is %s: %s", p.Name, p.State, p.Reason)
 		switch p.State {
-		case wire.Active:
+		case wire.Active, wire.Standby:
 			active++
 		case wire.Discovered, wire.Vetting:
 			if log.Problem == "" {

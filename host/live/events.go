@@ -45,7 +45,7 @@ func (l *Live) Subscribers(typ event.Type) (names []string) {
 	plugins := *l.plugins.Load()
 	for _, p := range plugins.List() {
 		manifest, known := plugins.Manifest(p.Name)
-		if p.State != wire.Active || !known || taking.Handlers != nil && !slices.Contains(taking.Handlers, p.Name) || slices.Contains(taking.Exclude, p.Name) {
+		if p.State != wire.Active && p.State != wire.Standby || !known || taking.Handlers != nil && !slices.Contains(taking.Handlers, p.Name) || slices.Contains(taking.Exclude, p.Name) {
 			continue
 		}
 		if filter, err := route.FilterOf(p.Name, manifest); err == nil && filter.Subscribes(typ) {

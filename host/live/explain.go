@@ -32,7 +32,7 @@ func (l *Live) Explain(_ context.Context, ev *event.Event) (wire.Explanation, er
 			return wire.Explanation{}, err
 		}
 		found := table.Explain(p.Name, filter, ev)
-		line.Takes, line.Reason = found.Takes && p.State == wire.Active, found.Reason
+		line.Takes, line.Reason = found.Takes && (p.State == wire.Active || p.State == wire.Standby), found.Reason
 		if !ev.IsFor(p.Name) {
 			line.Takes, line.Reason = false, "the event is for "+ev.Origin().Only+" only"
 		} else if found.Takes && !line.Takes {

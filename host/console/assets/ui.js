@@ -121,7 +121,7 @@ function morphChildren(from, to) {
 export const pill = (tone, text) => h("span", { class: "pill " + tone }, text);
 
 const stateTones = {
-  active: "ok", paused: "idle", disabled: "idle", breaker_open: "bad", stuck: "bad", rejected: "bad", needs_approval: "wait", held: "wait",
+  active: "ok", standby: "idle", paused: "idle", disabled: "idle", breaker_open: "bad", stuck: "bad", rejected: "bad", needs_approval: "wait", held: "wait",
   open: "bad", acknowledged: "wait", resolved: "ok", ignored: "idle", running: "wait", done: "ok", cancelled: "idle", failed: "bad",
 };
 export const statePill = (state) => pill(stateTones[state] ?? "wait", String(state).replaceAll("_", " "));

@@ -89,7 +89,7 @@ func round(v float64) float64 { return math.Round(v*1e4) / 1e4 }
 
 // runs reports whether a handler of this state gets events now, or should.
 func runs(state wire.PluginState) bool {
-	return state == wire.Active || state == wire.BreakerOpen || state == wire.Stuck || state == wire.Draining
+	return state == wire.Active || state == wire.Standby || state == wire.BreakerOpen || state == wire.Stuck || state == wire.Draining
 }
 
 // urgency ranks the states: the lower, the sooner a person should look.

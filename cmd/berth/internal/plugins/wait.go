@@ -147,7 +147,7 @@ func (w awaited) evaluate(p wire.Plugin) (why string, final bool) {
 	}
 	ours := w.sha256 == "" || p.SHA256 == w.sha256
 	switch next := p.Pending; {
-	case ours && p.State == wire.Active:
+	case ours && (p.State == wire.Active || p.State == wire.Standby):
 		return "", false
 	case next != nil && next.SHA256 == w.sha256:
 		return why + "; see 'berth plugin approve " + p.Name + "'", true

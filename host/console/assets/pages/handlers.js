@@ -4,7 +4,7 @@ import { code, copy, empty, field, h, link, panel, select, statePill, table, whe
 import { bytes, ms, num, plural, rate, share, short } from "../format.js";
 import { handlerUrl, named } from "../plugin.js";
 
-const states = ["", "active", "paused", "breaker_open", "stuck", "needs_approval", "held", "rejected", "disabled"];
+const states = ["", "active", "standby", "paused", "breaker_open", "stuck", "needs_approval", "held", "rejected", "disabled"];
 
 export default async function handlers(ctx) {
   ctx.title("Handlers");

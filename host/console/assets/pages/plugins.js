@@ -24,7 +24,7 @@ export default async function plugins(ctx) {
   });
 }
 
-const order = ["rejected", "stuck", "breaker_open", "needs_approval", "held", "draining", "vetting", "discovered", "paused", "active", "disabled"];
+const order = ["rejected", "stuck", "breaker_open", "needs_approval", "held", "draining", "vetting", "discovered", "paused", "standby", "active", "disabled"];
 
 function view(ctx, list, waiting, directories) {
   const sorted = [...list].sort((a, b) => order.indexOf(a.state) - order.indexOf(b.state) || a.name.localeCompare(b.name));
