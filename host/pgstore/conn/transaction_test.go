@@ -27,6 +27,9 @@ func add(ctx context.Context, db *conn.DB, name string) error {
 func take(t *testing.T, db *conn.DB, unit string, epoch uint64) {
 	t.Helper()
 	err := db.Write(t.Context(), "take", func(ctx context.Context, tx pgx.Tx) error {
+		if err := conn.LockUnit(ctx, tx, unit); err != nil {
+			return err
+		}
 		_, err := tx.Exec(ctx, `INSERT INTO units (name, epoch) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET epoch = excluded.epoch`,
 			unit, int64(epoch))
 		return err
@@ -79,7 +82,7 @@ func TestTakeAgainstOpenWrites(t *testing.T) {
 		defer close(taken)
 		take(t, db, "u", 2)
 	}()
-	waitFor(t, db, `SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%INSERT INTO units%'`)
+	waitFor(t, db, `SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'SELECT pg_advisory_xact_lock(%'`)
 	select {
 	case <-taken:
 		t.Error("the take did not wait")
