@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"maps"
 	"time"
 
 	"github.com/berth-host/berth/host/spec"
@@ -40,9 +39,12 @@ type Stats struct {
 	Gives        int // and given away
 	Losses       int // tenures that were ended by others, or by the clock
 	Expired      int // leases of others that this host has ended
-	Owned        int // units, now
-	Members      int // that are alive, now
-	LeaseAge     time.Duration
+	// What follows is as of now.
+	Owned       int // units of this host
+	Waiting     int // units that a live host can run and none does
+	Members     int // that are alive
+	LeaseAge    time.Duration
+	ClockOffset time.Duration // of this host's clock, to the database's
 }
 
 // View returns the cluster as this host sees it.
@@ -79,20 +81,18 @@ func (c *Cluster) Owner(unit string) (m spec.Member, found bool) {
 	return spec.Member{}, false
 }
 
-// Revisions returns the revisions of the shared documents by kind.
-func (c *Cluster) Revisions() map[string]uint64 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return maps.Clone(c.view.Revisions)
-}
-
 // Stats returns what this host has done as a member.
 func (c *Cluster) Stats() Stats {
 	now := c.clock()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.stats
-	s.Owned, s.LeaseAge = len(c.tenures), now-c.renewed
+	s.Owned, s.LeaseAge, s.ClockOffset = len(c.tenures), now-c.renewed, c.offset
+	for name := range c.assignment() {
+		if u, _ := c.unit(name); u.Owner == "" {
+			s.Waiting++
+		}
+	}
 	for _, m := range c.view.Members {
 		if c.sight.alive(m.ID) {
 			s.Members++

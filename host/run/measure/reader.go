@@ -45,6 +45,7 @@ type Config struct {
 	Marketplace  func() figures.Marketplace
 	Schedules    func() []figures.Schedule // nil: none
 	Violations   func() map[string]uint64  // by event type; nil: none
+	Cluster      func() *figures.Cluster   // nil, and nil from it: the host runs alone
 	Logger       *slog.Logger
 }
 
@@ -119,6 +120,9 @@ func (r *Reader) readNow(ctx context.Context) figures.Host {
 	}
 	if c.Violations != nil {
 		f.Violations = c.Violations()
+	}
+	if c.Cluster != nil {
+		f.Cluster = c.Cluster()
 	}
 	if err := r.countDead(ctx); err != nil {
 		unknown("dead letters", err)

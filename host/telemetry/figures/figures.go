@@ -41,6 +41,7 @@ type Host struct {
 	Marketplace  Marketplace
 	Schedules    []Schedule        // sorted by name
 	Violations   map[string]uint64 // events that the schema of their type refused, by type
+	Cluster      *Cluster          // nil for a host that runs alone
 	Unknown      int               // parts whose figures could not be read
 }
 
@@ -129,4 +130,16 @@ type Marketplace struct {
 	Enabled  bool
 	Fetched  time.Time // when it was last confirmed; zero for never
 	Failures uint64    // refreshes in the background that failed
+}
+
+// Cluster are the figures of a host as a member of a cluster.
+type Cluster struct {
+	Members               int    // live ones
+	Units                 int    // that this host runs
+	Waiting               int    // units that a live host can run and none does
+	Renewals, Failed      uint64 // of the lease
+	Takes, Gives          uint64 // of units
+	Losses                uint64 // of units that this host did not give away
+	Ended                 uint64 // leases of other hosts that this one has ended
+	LeaseAge, ClockOffset time.Duration
 }

@@ -14,6 +14,7 @@ func definitions() []definition {
 	list := hostMetrics()
 	list = append(list, handlerMetrics()...)
 	list = append(list, storeMetrics()...)
+	list = append(list, clusterMetrics()...)
 	return append(list, apiMetrics()...)
 }
 
@@ -268,3 +269,41 @@ func ofLog(read func(*figures.Host) float64) func(*figures.Host, emitter) {
 
 // unixSeconds returns a time as Prometheus has it.
 func unixSeconds(t time.Time) float64 { return float64(t.UnixNano()) / float64(time.Second) }
+
+// inCluster emits a value of a host that is a member of a cluster.
+func inCluster(emit func(*figures.Cluster, emitter)) func(*figures.Host, emitter) {
+	return func(f *figures.Host, e emitter) {
+		if f.Cluster != nil {
+			emit(f.Cluster, e)
+		}
+	}
+}
+
+// clusterMetrics are absent on a host that runs alone.
+func clusterMetrics() []definition {
+	return []definition{
+		{"berth_cluster_members", gauge, "Live hosts of the cluster, as this host sees it; like all of berth_cluster, absent on a host that runs alone.", nil,
+			inCluster(func(c *figures.Cluster, e emitter) { e.value(float64(c.Members)) })},
+		{"berth_cluster_units", gauge, "Handlers and jobs that this host runs for the cluster.", nil,
+			inCluster(func(c *figures.Cluster, e emitter) { e.value(float64(c.Units)) })},
+		{"berth_cluster_units_waiting", gauge, "Handlers and jobs that a live host can run and none does, as this host sees it: 0 except during a hand-over.", nil,
+			inCluster(func(c *figures.Cluster, e emitter) { e.value(float64(c.Waiting)) })},
+		{"berth_cluster_lease_age_seconds", gauge, "Time since this host sent its newest renewal that was confirmed: from 2 s on it begins no attempt.", nil,
+			inCluster(func(c *figures.Cluster, e emitter) { e.value(c.LeaseAge.Seconds()) })},
+		{"berth_cluster_clock_offset_seconds", gauge, "How far the clock of this host is ahead of the database's.", nil,
+			inCluster(func(c *figures.Cluster, e emitter) { e.value(c.ClockOffset.Seconds()) })},
+		{"berth_cluster_renewals_total", counter, "Renewals of this host's lease, by result: ok or failed.", []string{"result"},
+			inCluster(func(c *figures.Cluster, e emitter) {
+				e.value(float64(c.Renewals), "ok")
+				e.value(float64(c.Failed), "failed")
+			})},
+		{"berth_cluster_takes_total", counter, "Handlers and jobs that this host has taken.", nil,
+			inCluster(func(c *figures.Cluster, e emitter) { e.value(float64(c.Takes)) })},
+		{"berth_cluster_gives_total", counter, "Handlers and jobs that this host has given away.", nil,
+			inCluster(func(c *figures.Cluster, e emitter) { e.value(float64(c.Gives)) })},
+		{"berth_cluster_losses_total", counter, "Handlers and jobs that this host has lost, because its lease ended: their attempts were cancelled and may run twice.", nil,
+			inCluster(func(c *figures.Cluster, e emitter) { e.value(float64(c.Losses)) })},
+		{"berth_cluster_ended_leases_total", counter, "Leases of other hosts that this host has ended, because they were not renewed.", nil,
+			inCluster(func(c *figures.Cluster, e emitter) { e.value(float64(c.Ended)) })},
+	}
+}

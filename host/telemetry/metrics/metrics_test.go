@@ -36,7 +36,9 @@ func full() figures.Host {
 		Vets: []figures.Timing{{Result: "ok", Duration: *h}}, Loads: []figures.Timing{{Result: "ok", Duration: *h}},
 		Requests:     []figures.Requests{{Method: "GET", Route: "/api/v1/events/:id", Classes: [6]uint64{2: 3, 4: 1}, Refused: [3]uint64{1, 0, 0}, Duration: *h}},
 		EventStreams: 1, Operations: 1, Marketplace: figures.Marketplace{Enabled: true, Fetched: at, Failures: 1},
-		Schedules: []figures.Schedule{{Name: "nightly", Published: 4, Missed: 2, Failed: 1, NextDue: at}}, Violations: map[string]uint64{"order": 3}}
+		Schedules: []figures.Schedule{{Name: "nightly", Published: 4, Missed: 2, Failed: 1, NextDue: at}}, Violations: map[string]uint64{"order": 3},
+		Cluster: &figures.Cluster{Members: 3, Units: 5, Waiting: 1, Renewals: 80, Failed: 2, Takes: 7, Gives: 1, Losses: 1, Ended: 1,
+			LeaseAge: 700 * time.Millisecond, ClockOffset: -20 * time.Millisecond}}
 }
 
 func scrape(t testing.TB, f figures.Host, accept string) string {
@@ -79,6 +81,9 @@ func TestScrapeHasEveryFigure(t *testing.T) {
 		`berth_api_requests_total{code="4xx",method="GET",route="/api/v1/events/:id"} 1`,
 		`berth_api_refusals_total{reason="unauthenticated"} 1`,
 		`berth_api_refusals_total{reason="forbidden"} 0`,
+		`berth_cluster_lease_age_seconds 0.7`,
+		`berth_cluster_clock_offset_seconds -0.02`,
+		`berth_cluster_renewals_total{result="failed"} 2`,
 		`berth_ready 1`,
 		`berth_marketplace_refreshed_timestamp_seconds 1.8e+09`,
 	} {
@@ -114,7 +119,8 @@ func TestMetricsFollowTheConventions(t *testing.T) {
 // A host without handlers, file and readable parts has no value instead of a wrong one.
 func TestUnknownFiguresAreMissing(t *testing.T) {
 	text := scrape(t, figures.Host{Unknown: 2, Problem: "the store is damaged"}, "")
-	for _, name := range []string{"berth_log_events", "berth_disk_free_bytes", "berth_store_commit_events", "berth_marketplace_refreshed_timestamp_seconds"} {
+	for _, name := range []string{"berth_log_events", "berth_disk_free_bytes", "berth_store_commit_events", "berth_marketplace_refreshed_timestamp_seconds",
+		"berth_cluster_members", "berth_cluster_renewals_total"} {
 		if strings.Contains(text, "\n"+name) {
 			t.Errorf("%s has a value", name)
 		}
