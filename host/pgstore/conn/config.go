@@ -85,6 +85,15 @@ func settings(cfg Config) (*pgxpool.Config, error) {
 		"statement_timeout":                   limit,
 		"idle_in_transaction_session_timeout": limit,
 		"application_name":                    "berth",
+		// Every statement finds its rows by an index, in the order of an index where that
+		// counts. The statistics of a table that was empty a moment ago advise to read and sort
+		// all of it, and a plan made by them is used until the server analyzes the table, which
+		// can have a million rows then.
+		"enable_seqscan":   "off",
+		"enable_sort":      "off",
+		"enable_hashjoin":  "off",
+		"enable_mergejoin": "off",
+		"jit":              "off",
 	} {
 		c.RuntimeParams[name] = value
 	}

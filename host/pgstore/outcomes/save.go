@@ -2,6 +2,7 @@ package outcomes
 
 import (
 	"context"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -220,11 +221,7 @@ func (w *Write) Save(ctx context.Context, c Content, refuse func(d event.Deliver
 	if err != nil {
 		return err
 	}
-	for _, d := range c.Deliveries {
-		if w.Exists(d.Seq) {
-			singles = append(singles, d)
-		}
-	}
+	singles = w.withDeliveries(singles, c.Deliveries)
 	w.queueReleased(&b, singles)
 	var attempts Attempts
 	for i := range c.Past {
@@ -246,6 +243,22 @@ func (w *Write) Save(ctx context.Context, c Content, refuse func(d event.Deliver
 		return nil
 	}
 	return w.saveEach(ctx, singles, refuse)
+}
+
+// withDeliveries returns the plain successes that become rows, and the deliveries of events that
+// were not trimmed, each in place of such a success with its handler and Seq.
+func (w *Write) withDeliveries(successes, deliveries []event.Delivery) []event.Delivery {
+	if len(successes) > 0 && len(deliveries) > 0 {
+		successes = slices.DeleteFunc(successes, func(s event.Delivery) bool {
+			return slices.ContainsFunc(deliveries, func(d event.Delivery) bool { return d.Seq == s.Seq && d.Handler == s.Handler })
+		})
+	}
+	for i := range deliveries {
+		if w.Exists(deliveries[i].Seq) {
+			successes = append(successes, deliveries[i])
+		}
+	}
+	return successes
 }
 
 // queueDeliveries adds statements that store deliveries, each in place of the one that is

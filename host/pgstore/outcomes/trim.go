@@ -41,10 +41,9 @@ func Swept(ctx context.Context, tx pgx.Tx, above, edge uint64) error {
 		seqOf(above), seqOf(edge))
 	b.Queue(`WITH gone AS (DELETE FROM attempts AS a WHERE a.seq > $1 AND a.seq <= $2
 		AND NOT EXISTS (SELECT 1 FROM events AS e WHERE e.seq = a.seq) RETURNING handler, log_size)`+less, seqOf(above), seqOf(edge))
-	b.Queue(handlersWithBlocks+`DELETE FROM outcome_blocks AS o USING named CROSS JOIN LATERAL (SELECT b.first_seq FROM outcome_blocks AS b
-			WHERE b.handler = named.handler AND b.first_seq <= $1 AND b.last_seq <= $1
-			AND NOT EXISTS (SELECT 1 FROM events AS e WHERE e.seq >= b.first_seq AND e.seq <= b.last_seq)) AS ended
-		WHERE o.handler = named.handler AND o.first_seq = ended.first_seq`, seqOf(edge))
+	b.Queue(`DELETE FROM outcome_blocks WHERE ctid = ANY (ARRAY (`+handlersWithBlocks+`SELECT b.ctid FROM named
+		JOIN outcome_blocks AS b ON b.handler = named.handler AND b.first_seq <= $1 AND b.last_seq <= $1
+		WHERE NOT EXISTS (SELECT 1 FROM events AS e WHERE e.seq >= b.first_seq AND e.seq <= b.last_seq)))`, seqOf(edge))
 	if err := tx.SendBatch(ctx, &b).Close(); err != nil {
 		return err
 	}
