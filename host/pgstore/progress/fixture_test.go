@@ -7,10 +7,6 @@ import (
 	"time"
 
 	"github.com/berth-host/berth/host/bus"
-	"github.com/berth-host/berth/host/bus/logtest"
-	"github.com/berth-host/berth/host/bus/logtest/effecttest"
-	"github.com/berth-host/berth/host/bus/logtest/modeltest"
-	"github.com/berth-host/berth/host/bus/logtest/pasttest"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/pgstore/conn"
 	"github.com/berth-host/berth/host/pgstore/keyvalue"
@@ -25,7 +21,8 @@ func TestMain(m *testing.M) { pgtest.Start(m) }
 
 type kvState = keyvalue.State
 
-// engine joins this package with the other parts of an engine.
+// engine joins this package with the other parts of an engine. The suites that state what an
+// engine does run on the whole of it, in package pgstore.
 type engine struct {
 	*pglog.Log
 	*progress.State
@@ -65,7 +62,7 @@ func open(t testing.TB, o options) *engine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	log, err := pglog.Open(ctx, pglog.Config{DB: db, Now: o.now})
+	log, err := pglog.Open(ctx, pglog.Config{DB: db, Window: bus.NewWindow(bus.WindowConfig{}), Now: o.now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,31 +78,4 @@ func open(t testing.TB, o options) *engine {
 		}
 	})
 	return e
-}
-
-func TestState(t *testing.T) {
-	logtest.RunState(t, func(t *testing.T, now func() time.Time) bus.Engine { return open(t, options{now: now}) })
-}
-
-func TestPast(t *testing.T) {
-	pasttest.Run(t, func(t *testing.T) bus.Engine { return open(t, options{}) })
-}
-
-func TestEffects(t *testing.T) {
-	effecttest.Run(t, func(t *testing.T, quota int64, now func() time.Time) effecttest.Engine {
-		e := open(t, options{quota: quota, now: now})
-		return effecttest.Engine{Engine: e, Restart: func() bus.Engine {
-			e.Close()
-			e = open(t, options{schema: e.schema, quota: quota, now: now})
-			return e
-		}}
-	})
-}
-
-func TestModel(t *testing.T) {
-	modeltest.Run(t, func(t *testing.T, now func() time.Time) bus.Engine { return open(t, options{now: now}) },
-		func(t *testing.T, s bus.Engine) bus.Engine {
-			s.Close()
-			return open(t, options{schema: s.(*engine).schema})
-		})
 }
