@@ -13,26 +13,36 @@ import (
 	"github.com/berth-host/berth/host/config"
 	"github.com/berth-host/berth/host/console"
 	"github.com/berth-host/berth/host/doctor"
+	"github.com/berth-host/berth/host/engine"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/live"
+	"github.com/berth-host/berth/host/member"
 	"github.com/berth-host/berth/host/orders"
 	"github.com/berth-host/berth/host/run"
 	"github.com/berth-host/berth/host/wire"
 )
 
-// startAPI loads the tokens, listens and serves.
-func (h *Host) startAPI(ctx context.Context, log engine, events run.CheckedBus) error {
+// startTokens loads the tokens.
+func (h *Host) startTokens(ctx context.Context) (*auth.Verifier, error) {
+	v, err := auth.Open(h.live.DataDir(), h.logger)
+	if err == nil && h.engine.Shared != nil {
+		err = v.Join(ctx, h.engine.Shared)
+	}
+	if err == nil {
+		h.background("the tokens", v.Run)
+	}
+	return v, err
+}
+
+// startAPI listens and serves.
+func (h *Host) startAPI(ctx context.Context, verifier *auth.Verifier) error {
+	log, events := h.engine, h.checked
 	https, err := h.certificate()
 	if err != nil {
 		return err
 	}
-	verifier, err := auth.Open(h.live.DataDir(), h.logger)
-	if err != nil {
-		return err
-	}
-	h.background("the tokens", verifier.Run)
 	made, err := backup.New(backup.Config{DataDir: h.live.DataDir(), StoreFile: doctor.StoreFile, Version: h.cfg.Version,
-		Snapshot: h.copyStore, Quiesce: h.install.Quiesce,
+		Snapshot: log.Copy, Refusal: log.NoCopy, Quiesce: h.install.Quiesce,
 		Settings: func() (string, []string) { return h.live.Path(), h.live.Config().PluginDirectories }})
 	if err != nil {
 		return err
@@ -46,8 +56,8 @@ func (h *Host) startAPI(ctx context.Context, log engine, events run.CheckedBus) 
 	details := func(p wire.Plugin) wire.Plugin { return h.runner.WithLag(h.sources.WithRevocation(p)) }
 	started := config.Started{Config: h.live.Started(), Listen: h.live.Listen(), DataDir: h.live.DataDir(),
 		MemoryTotal: h.memoryTotal(), MaxInflight: h.maxInflight()}
-	status := run.LogStatus{Log: log, Runner: h.runner, Settings: func() config.Bus { return h.live.Config().Bus }, Lost: h.retention.Lost,
-		Health: h.storeHealth}
+	status := run.LogStatus{Log: log, Runner: h.runner, Settings: func() config.Bus { return h.live.Config().Bus }, Lost: log.Retention.Lost,
+		Health: log.Health}
 	registry := pluginRegistry{h.plugins, h.reports, h.live, details}
 	measured, err := h.startFigures(log, events.Bus, registry.List)
 	if err != nil {
@@ -58,7 +68,7 @@ func (h *Host) startAPI(ctx context.Context, log engine, events run.CheckedBus) 
 			Publisher:  events,
 			Log:        log,
 			Schedule:   log,
-			Published:  deliveryLog{events.Bus, log},
+			Published:  engine.Log{Bus: events.Bus, Engine: log},
 			Activities: h.feed,
 			Router:     h.live,
 			Deliveries: run.Deliveries{Dispatcher: dispatcher, Cursors: log.Cursors, Manifest: h.plugins.Manifest, Table: h.live.Table,
@@ -67,7 +77,7 @@ func (h *Host) startAPI(ctx context.Context, log engine, events run.CheckedBus) 
 			Replayer:    replayer{events.Bus, log, dispatcher},
 			Status:      status,
 		},
-		Orders: orders.New(orders.Config{Repository: log.orders(events.Bus), Logger: h.logger}),
+		Orders: orders.New(orders.Config{Repository: log.Orders(events.Bus), Logger: h.logger}),
 		Plugins: api.Plugins{Registry: registry, Logs: h.logs, Installer: installer{h.install},
 			Marketplace: h.sources, State: log},
 		Admin: api.Admin{Reloader: reloader{h.live, started},
@@ -75,7 +85,7 @@ func (h *Host) startAPI(ctx context.Context, log engine, events run.CheckedBus) 
 			Audit:   h.audit, AuditLog: h.audit, Ready: h.ready,
 			Backups: backups{made}, Doctor: h.findings(status.LogStatus)},
 		Figures:   measured,
-		Incidents: incident.Parts{Issues: h.issues, Operations: h.operations},
+		Incidents: incident.Parts{Issues: member.NewIssueViews(h.issues), Operations: member.NewOperationViews(h.operations)},
 		Catalog:   catalog.Parts{Schedules: h.schedules, EventTypes: run.EventTypes{Types: h.checked.Types, Subscribers: h.live.Subscribers}},
 		Guard: guard.Config{
 			Tokens:       verifier,

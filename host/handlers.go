@@ -8,6 +8,7 @@ import (
 	"github.com/berth-host/berth/host/config"
 	"github.com/berth-host/berth/host/delivery"
 	"github.com/berth-host/berth/host/delivery/view"
+	"github.com/berth-host/berth/host/engine"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/run"
 	"github.com/berth-host/berth/host/run/guestlog"
@@ -19,7 +20,8 @@ import (
 )
 
 // startRunner makes the sandbox, the dispatcher and the runner of the handlers.
-func (h *Host) startRunner(events *bus.Bus, log engine) error {
+func (h *Host) startRunner(events *bus.Bus) error {
+	log := h.engine
 	limits := h.live.Config().Vet
 	vetter, err := vet.New(vet.Config{CacheDir: h.dataFile("cache"), Version: h.cfg.Version,
 		Memory: limits.Memory, CPU: limits.CPU, Wall: limits.Wall, Logger: h.logger})
@@ -38,9 +40,9 @@ func (h *Host) startRunner(events *bus.Bus, log engine) error {
 	if err != nil {
 		return err
 	}
-	dispatcher := delivery.New(delivery.Config{
+	cfg := delivery.Config{
 		Store:  log,
-		Log:    deliveryLog{events, log},
+		Log:    engine.Log{Bus: events, Engine: log},
 		Logger: h.logger,
 		Tracer: h.deliveryTracer(),
 		Start: run.StartPosition(log, func(handler string) config.Start { return h.live.Config().Handlers[handler].Start },
@@ -52,8 +54,14 @@ func (h *Host) startRunner(events *bus.Bus, log engine) error {
 			h.feed.Publish(wire.Activity{Kind: "delivery", Delivery: shown})
 		},
 		Watched:   h.feed.Watched,
+		Shared:    log.Shared != nil,
+		Owner:     h.ownerOf,
 		OnFailure: h.attemptFailed,
-	})
+	}
+	if log.Shared != nil {
+		cfg.Claim = log.Shared.Claim
+	}
+	dispatcher := delivery.New(cfg)
 	h.onClose("the deliveries", dispatcher.Close)
 	h.runner = run.New(run.Config{Dispatcher: dispatcher, Engine: eng, KV: log, Network: network, Secrets: h.secrets(),
 		Table: h.live.Table, Logs: h.logs, Versions: known, Read: log.Read, Check: h.checked.Types.CheckChild, Logger: h.logger})

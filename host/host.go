@@ -16,20 +16,20 @@ import (
 	"github.com/berth-host/berth/host/api/traffic"
 	"github.com/berth-host/berth/host/audit"
 	"github.com/berth-host/berth/host/bus/retention"
+	"github.com/berth-host/berth/host/cluster"
+	"github.com/berth-host/berth/host/engine"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/install"
 	"github.com/berth-host/berth/host/issues"
 	"github.com/berth-host/berth/host/live"
 	"github.com/berth-host/berth/host/marketplace"
+	"github.com/berth-host/berth/host/member"
 	"github.com/berth-host/berth/host/operations"
 	"github.com/berth-host/berth/host/pathguard"
 	"github.com/berth-host/berth/host/plugin"
 	"github.com/berth-host/berth/host/run"
 	"github.com/berth-host/berth/host/run/guestlog"
-	"github.com/berth-host/berth/host/schedules"
 	"github.com/berth-host/berth/host/sources"
-	"github.com/berth-host/berth/host/store/datafile"
-	"github.com/berth-host/berth/host/telemetry/figures"
 	"github.com/berth-host/berth/host/telemetry/metrics"
 	"github.com/berth-host/berth/host/telemetry/trace"
 )
@@ -66,14 +66,13 @@ type Host struct {
 	feed   *stream.Feed  // activities on the event stream
 	tracer *trace.Tracer // nil: none
 
-	storeHealth   func() error                                                        // why the store refuses writes
-	copyStore     func(ctx context.Context, target string) (datafile.Snapshot, error) // nil: it is in memory
-	commits       func() figures.Commits                                              // nil: it is in memory
-	retention     *retention.Retention
+	engine        *engine.Engine
+	jobs          map[string]func(context.Context) error // of the cluster; see once
+	cluster       atomic.Pointer[cluster.Cluster]        // nil: before it starts, and if the engine is this host's alone
 	issues        *issues.Tracker
 	operations    *operations.Runner
 	checked       run.CheckedBus // refuses events that do not fit their types
-	schedules     *schedules.Runner
+	schedules     *member.Schedules
 	runner        *run.Runner
 	reports       *run.Reports
 	logs          *guestlog.Logs
@@ -105,6 +104,7 @@ func New(cfg Config) (*Host, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	h := &Host{cfg: cfg, logger: cfg.Logger, feed: stream.NewFeed(0), closed: make(chan struct{}), failed: make(chan error, 1),
+		jobs:   make(map[string]func(context.Context) error),
 		counts: counts{published: metrics.NewPublished(), requests: traffic.New()}}
 	var err error
 	h.live, err = live.Open(live.Config{Path: cfg.ConfigPath, Listen: cfg.Listen, DataDir: cfg.DataDir, Logger: cfg.Logger,
@@ -143,44 +143,50 @@ func (h *Host) Start(ctx context.Context) (err error) {
 		h.logger.Warn("owner and mode of a directory are not checked, because "+pathguard.TrustedEnv+" lists it", "path", dir)
 	}
 	h.startTracer(ctx)
-	log, err := h.openLog(ctx)
+	if err := h.openEngine(ctx); err != nil {
+		return err
+	}
+	events, err := h.startBus()
 	if err != nil {
 		return err
 	}
-	events, err := h.startBus(log)
-	if err != nil {
+	if err := h.startIssues(ctx); err != nil {
 		return err
 	}
-	if err := h.startIssues(ctx, log); err != nil {
-		return err
-	}
-	h.checked = run.NewCheckedBus(events, h.live.EventTypes, log, h.logger)
-	if err := h.startRunner(events, log); err != nil {
+	h.checked = run.NewCheckedBus(events, h.live.EventTypes, h.engine, h.logger)
+	if err := h.startRunner(events); err != nil {
 		return err
 	}
 	h.startSources()
-	if err := h.startInstalls(ctx, log); err != nil {
+	if err := h.startInstalls(ctx); err != nil {
 		return err
 	}
 	h.sources.Load()
 	if err := h.startPlugins(ctx); err != nil {
 		return err
 	}
-	if err := h.startOperations(ctx, log); err != nil {
+	if err := h.startOperations(ctx); err != nil {
 		return err
 	}
-	h.background("the retention", h.retention.Run)
-	h.background("the retention of dead letters", retention.DeadLetters{
+	h.once("retention", h.engine.Retention.Run)
+	h.once("dead-letters", retention.DeadLetters{
 		Retention: func() time.Duration { return h.live.Config().Bus.DeadLetters.Retention },
 		Purge:     h.runner.Dispatcher.Purge,
 		Logger:    h.logger,
 	}.Run)
 	h.background("the refresh of the marketplace list", h.sources.Run)
-	if err := h.startSchedules(ctx, log); err != nil {
+	if err := h.startSchedules(ctx); err != nil {
 		return err
 	}
 	h.background("the watch of the configuration", h.live.Run)
-	return h.startAPI(ctx, log, h.checked)
+	verifier, err := h.startTokens(ctx)
+	if err != nil {
+		return err
+	}
+	if err := h.startAPI(ctx, verifier); err != nil {
+		return err
+	}
+	return h.startCluster(verifier)
 }
 
 // onClose registers the function that closes a part that has started.
@@ -288,8 +294,13 @@ func (h *Host) Ready(ctx context.Context) error { return h.plugins.WaitReady(ctx
 // ready answers /readyz: nil when every plugin found at the start is active or refused,
 // the store accepts writes and no handler is stuck. Clients need no token to read it.
 func (h *Host) ready() error {
-	if err := h.storeHealth(); err != nil {
+	if err := h.engine.Health(); err != nil {
 		return err
+	}
+	if c := h.cluster.Load(); c != nil {
+		if err := c.Ready(); err != nil {
+			return err
+		}
 	}
 	if err := h.runner.Ready(); err != nil {
 		return err

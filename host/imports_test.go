@@ -30,7 +30,7 @@ func layer(path string) int {
 		return 5
 	case top == "doctor":
 		return 4 // it examines every part
-	case top == "live" || top == "run" || top == "sources" || top == "desk" || top == "backup":
+	case top == "live" || top == "run" || top == "sources" || top == "desk" || top == "backup" || top == "member":
 		return 3 // they join leaves
 	case top == "event" || top == "wire":
 		return 1
@@ -100,7 +100,7 @@ var importers = map[string]string{
 }
 
 // TestImportsRunOneWay holds the order of the imports: cmd → host → doctor → live, run,
-// sources, desk and backup → leaves → event and wire → spec and fault. Each third-party package has one
+// sources, desk, backup and member → leaves → event and wire → spec and fault. Each third-party package has one
 // importer.
 func TestImportsRunOneWay(t *testing.T) {
 	cmd := exec.Command("go", "list", "-json=ImportPath,Imports,Standard", "-deps", module+"...")
@@ -145,7 +145,7 @@ func TestImportsRunOneWay(t *testing.T) {
 			from, to := layer(pkg.ImportPath), layer(imp)
 			sameLeaf := from == to && leaf(pkg.ImportPath) == leaf(imp)
 			if to >= from && !sameLeaf && from != 0 {
-				t.Errorf("%s imports %s: imports run cmd → host → doctor → live, run, sources → leaves → event, wire → spec, fault", pkg.ImportPath, imp)
+				t.Errorf("%s imports %s: imports run cmd → host → doctor → live, run, sources, member → leaves → event, wire → spec, fault", pkg.ImportPath, imp)
 			}
 		}
 		if strings.HasPrefix(pkg.ImportPath, module+"abi") || strings.HasPrefix(pkg.ImportPath, module+"plugins-src") {

@@ -6,7 +6,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/berth-host/berth/host/bus"
 	"github.com/berth-host/berth/host/config"
 	"github.com/berth-host/berth/host/config/lockfile"
 	"github.com/berth-host/berth/host/fault"
@@ -53,14 +52,15 @@ func (h *Host) startSources() {
 
 // startInstalls opens the store of installed plugins, and completes or reverts an
 // install that a crash has interrupted. It makes no request.
-func (h *Host) startInstalls(ctx context.Context, state bus.State) error {
+func (h *Host) startInstalls(ctx context.Context) error {
 	i, err := install.New(install.Config{
+		Shared:     h.engine.Shared,
 		Dir:        h.live.DataDir(),
 		Source:     h.sources,
 		Vetter:     vetter{h.reports},
-		Plugins:    run.Installed{Manager: func() *plugin.Manager { return h.plugins }, State: state, Logger: h.logger},
+		Plugins:    run.Installed{Manager: func() *plugin.Manager { return h.plugins }, State: h.engine, Logger: h.logger},
 		Settings:   live.Handlers{Live: h.live},
-		State:      run.HandlerState{State: state, Issues: h.issues},
+		State:      run.HandlerState{State: h.engine, Issues: h.issues},
 		Codec:      lockfile.Codec{Header: install.LockHeader},
 		MinimumAge: func() time.Duration { return h.live.Config().Marketplace.MinimumReleaseAge },
 		Revoked:    h.sources.Revocation,

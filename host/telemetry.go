@@ -10,6 +10,7 @@ import (
 	"github.com/berth-host/berth/host/api/traffic"
 	"github.com/berth-host/berth/host/bus"
 	"github.com/berth-host/berth/host/doctor"
+	"github.com/berth-host/berth/host/engine"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/plugin"
@@ -34,7 +35,7 @@ type counts struct {
 
 // startFigures starts the sampler of the series, and returns the parts of the API that
 // measure the host.
-func (h *Host) startFigures(log engine, events *bus.Bus, plugins func() []wire.Plugin) (api.Figures, error) {
+func (h *Host) startFigures(log *engine.Engine, events *bus.Bus, plugins func() []wire.Plugin) (api.Figures, error) {
 	h.background("the counts of published events", func(ctx context.Context) {
 		observe(ctx, events, func(list []event.Record) {
 			h.counts.published.Note(list)
@@ -43,11 +44,11 @@ func (h *Host) startFigures(log engine, events *bus.Bus, plugins func() []wire.P
 	})
 	reader := measure.New(measure.Config{
 		Version: h.cfg.Version, Engine: string(h.live.Started().Bus.Engine), StoreFile: h.dataFile(doctor.StoreFile), MemoryLimit: h.memoryTotal(),
-		Ready: h.ready, Last: log.Last, Log: log.Status, DeadCounts: log.DeadCounts, Commits: h.commits,
+		Ready: h.ready, Last: log.Last, Log: log.Status, DeadCounts: log.DeadCounts, Commits: log.Commits,
 		Published: h.counts.published.Counts, Plugins: plugins, Handler: h.runner.Figures,
 		Vets: h.counts.vets.List, Loads: h.counts.loads.List, Requests: requests(h.counts.requests),
 		EventStreams: func() int { return int(h.counts.requests.Streams.Load()) },
-		Schedules:    run.ScheduleFigures(h.schedules), Violations: h.checked.Types.Violations,
+		Schedules:    run.ScheduleFigures(h.schedules.List), Violations: h.checked.Types.Violations,
 		Issues: h.issues.Active, Operations: h.operations.Running,
 		Marketplace: func() figures.Marketplace {
 			s := h.sources.Status()

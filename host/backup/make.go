@@ -24,6 +24,8 @@ type Config struct {
 	// Snapshot writes a copy of the store into an empty file. nil: the host has no store on
 	// disk.
 	Snapshot func(ctx context.Context, target string) (datafile.Snapshot, error)
+	// Refusal says why there is no Snapshot, and what to do.
+	Refusal string
 	// Settings returns the configuration file and the watched directories in force. The file
 	// may be missing.
 	Settings func() (file string, watched []string)
@@ -73,7 +75,7 @@ type Backup struct {
 // used. fault.Unavailable: the store is damaged, or cannot be read.
 func (b *Backups) Make(ctx context.Context) (_ *Backup, err error) {
 	if b.cfg.Snapshot == nil {
-		return nil, fault.New(fault.Conflict, "bus.engine is memory: there is no store to back up")
+		return nil, fault.New(fault.Conflict, "%s", b.cfg.Refusal)
 	}
 	select {
 	case b.busy <- struct{}{}:

@@ -60,15 +60,15 @@ func Schedules(ctx context.Context, events CheckedBus, store schedules.Store, lo
 }
 
 // ScheduleFigures returns the function that returns the figures of schedules.
-func ScheduleFigures(r *schedules.Runner) func() []figures.Schedule {
-	return func() (list []figures.Schedule) {
-		for _, s := range r.List() {
+func ScheduleFigures(list func() []wire.Schedule) func() []figures.Schedule {
+	return func() (figuresOf []figures.Schedule) {
+		for _, s := range list() {
 			f := figures.Schedule{Name: s.Name, Published: s.Published, Missed: s.MissedRuns, Failed: s.Failed}
 			if s.NextDueAt != nil {
 				f.NextDue = *s.NextDueAt
 			}
-			list = append(list, f)
+			figuresOf = append(figuresOf, f)
 		}
-		return list
+		return figuresOf
 	}
 }

@@ -15,9 +15,11 @@ import (
 )
 
 // Issues returns a tracker with the issues of a store.
-func Issues(ctx context.Context, store issues.Store, logger *slog.Logger) (*issues.Tracker, error) {
+// shared says that hosts share the store.
+func Issues(ctx context.Context, store issues.Store, shared bool, logger *slog.Logger) (*issues.Tracker, error) {
 	return issues.Open(ctx, issues.Config{
 		Store:     store,
+		Shared:    shared,
 		Normalise: stack.Normalise,
 		Top:       func(message string) *spec.Frame { return stack.Top(stack.Parse(message)) },
 		Logger:    logger,
@@ -33,6 +35,7 @@ type Operations struct {
 	Manifest   func(plugin string) (m abi.Manifest, known bool)
 	Table      func() *route.Table
 	Ready      func(context.Context) error // waits until the plugins are loaded
+	Suspended  bool                        // until Resume
 	Logger     *slog.Logger
 }
 
@@ -49,11 +52,12 @@ func (o Operations) Open(ctx context.Context) (*operations.Runner, error) {
 			}
 			return selection.Selects, nil
 		},
-		Filter:  o.filter,
-		Ready:   o.Ready,
-		IssueOf: o.Issues.IssueOf,
-		Issue:   o.Issues.Show,
-		Logger:  o.Logger,
+		Filter:    o.filter,
+		Ready:     o.Ready,
+		Suspended: o.Suspended,
+		IssueOf:   o.Issues.IssueOf,
+		Issue:     o.Issues.Show,
+		Logger:    o.Logger,
 	})
 }
 

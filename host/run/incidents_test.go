@@ -40,7 +40,7 @@ var languages = []struct{ name, message, function string }{
 func TestCausesOfAllLanguagesAreGrouped(t *testing.T) {
 	store := bus.NewMemory(bus.MemoryConfig{})
 	defer store.Close()
-	tracker, err := Issues(t.Context(), store, slog.New(slog.DiscardHandler))
+	tracker, err := Issues(t.Context(), store, false, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/berth-host/berth/cmd/berth/internal/console"
 	"github.com/berth-host/berth/host/audit"
 	"github.com/berth-host/berth/host/auth"
+	"github.com/berth-host/berth/host/engine"
 	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
@@ -33,7 +34,7 @@ func (a app) createToken() *cobra.Command {
 	var name, expires string
 	var scopes []string
 	cmd := a.Local("create --name NAME --scope SCOPE,...", "Make a token and print its secret, this once",
-		func(_ context.Context, _ []string) error {
+		func(ctx context.Context, _ []string) error {
 			if err := a.OnlyHere(tokensAreLocal); err != nil {
 				return err
 			}
@@ -44,8 +45,13 @@ func (a app) createToken() *cobra.Command {
 			var token auth.Token
 			var secret string
 			asked := map[string]any{"name": name, "scopes": scopes, "expires": expires}
+			tokens, done, err := a.tokens(ctx)
+			if err != nil {
+				return err
+			}
+			defer done()
 			err = a.change("token-create", "", asked, func() (any, string, error) {
-				token, secret, err = auth.Create(a.DataDirectory(), name, scopes, until)
+				token, secret, err = tokens.Create(ctx, name, scopes, until)
 				return token, token.ID, err
 			})
 			if err != nil {
@@ -61,7 +67,8 @@ func (a app) createToken() *cobra.Command {
 			return a.Print("%s\n", secret)
 		})
 	cmd.Long = `Makes a token in the data directory and prints its secret, which is kept
-nowhere: only its hash is. A host that runs takes the token at once.
+nowhere: only its hash is. A host that runs takes the token at once. Hosts that share
+a database have their tokens there: each takes it within a second.
 
 Scopes: read (look), publish (events and orders), operate (reload, enable,
 disable, redrive, replay), install (install and uninstall plugins).`
@@ -93,11 +100,16 @@ func expiry(text string, now time.Time) (time.Time, error) {
 }
 
 func (a app) listTokens() *cobra.Command {
-	return a.Local("list", "List the tokens, without their secrets", func(_ context.Context, _ []string) error {
+	return a.Local("list", "List the tokens, without their secrets", func(ctx context.Context, _ []string) error {
 		if err := a.OnlyHere(tokensAreLocal); err != nil {
 			return err
 		}
-		tokens, damaged := auth.List(a.DataDirectory()) // the tokens that are not damaged are listed
+		source, done, err := a.tokens(ctx)
+		if err != nil {
+			return err
+		}
+		defer done()
+		tokens, damaged := source.List(ctx) // the tokens that are not damaged are listed
 		if a.JSON {
 			return errors.Join(a.EncodeJSON(wire.List[auth.Token]{Items: tokens}, false), damaged)
 		}
@@ -120,13 +132,18 @@ func day(t time.Time, none string) string {
 }
 
 func (a app) revokeToken() *cobra.Command {
-	return a.Local("revoke ID", "Remove a token; a host that runs refuses it at once", func(_ context.Context, args []string) error {
+	return a.Local("revoke ID", "Remove a token; a host that runs refuses it at once", func(ctx context.Context, args []string) error {
 		if err := a.OnlyHere(tokensAreLocal); err != nil {
 			return err
 		}
+		tokens, done, err := a.tokens(ctx)
+		if err != nil {
+			return err
+		}
+		defer done()
 		var token auth.Token
-		err := a.change("token-revoke", args[0], nil, func() (_ any, _ string, err error) {
-			token, err = auth.Revoke(a.DataDirectory(), args[0])
+		err = a.change("token-revoke", args[0], nil, func() (_ any, _ string, err error) {
+			token, err = tokens.Revoke(ctx, args[0])
 			return nil, args[0], err
 		})
 		if err != nil || a.JSON {
@@ -134,6 +151,12 @@ func (a app) revokeToken() *cobra.Command {
 		}
 		return a.Print("%s (%s) is revoked\n", token.ID, token.Name)
 	})
+}
+
+// tokens returns the tokens of the host: in its data directory, or in the database that it
+// shares with others. The caller calls done.
+func (a app) tokens(ctx context.Context) (tokens auth.Tokens, done func(), err error) {
+	return engine.Tokens(ctx, a.DataDirectory(), os.LookupEnv)
 }
 
 const tokensAreLocal = "tokens are files of the host's data directory, which the API does not reach"

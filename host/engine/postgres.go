@@ -1,0 +1,199 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/url"
+	"os"
+
+	"github.com/berth-host/berth/abi"
+	"github.com/berth-host/berth/host/bus"
+	"github.com/berth-host/berth/host/bus/retention"
+	"github.com/berth-host/berth/host/cluster"
+	"github.com/berth-host/berth/host/config"
+	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/orders"
+	"github.com/berth-host/berth/host/pgstore"
+	"github.com/berth-host/berth/host/pgstore/ledger"
+	"github.com/berth-host/berth/host/secret"
+	"github.com/berth-host/berth/host/spec"
+	"github.com/berth-host/berth/host/wire"
+)
+
+// Shared is what hosts with one database share besides the engine.
+type Shared interface {
+	cluster.Ledger
+
+	// Shared, Share and the methods of modules are those of live.Shared and install.Shared.
+	Shared(ctx context.Context, kind string) ([]spec.SharedDocument, error)
+	Share(ctx context.Context, d spec.SharedDocument) (revision uint64, err error)
+	PutModule(ctx context.Context, sha256 string, content []byte) error
+	Module(ctx context.Context, sha256 string) (content []byte, found bool, err error)
+	RemoveModules(ctx context.Context, keep []string) error
+
+	// Claim stores a cursor unless there is one of its name.
+	Claim(ctx context.Context, c event.Cursor) error
+}
+
+// shared is the parts of a store that make Shared.
+type shared struct {
+	*ledger.Ledger
+	store *pgstore.Store
+}
+
+func (s shared) Shared(ctx context.Context, kind string) ([]spec.SharedDocument, error) {
+	return s.store.Shared(ctx, kind)
+}
+
+func (s shared) Share(ctx context.Context, d spec.SharedDocument) (uint64, error) {
+	return s.store.Share(ctx, d)
+}
+
+func (s shared) PutModule(ctx context.Context, sha256 string, content []byte) error {
+	return s.store.PutModule(ctx, sha256, content)
+}
+
+func (s shared) Module(ctx context.Context, sha256 string) ([]byte, bool, error) {
+	return s.store.Module(ctx, sha256)
+}
+
+func (s shared) RemoveModules(ctx context.Context, keep []string) error {
+	return s.store.RemoveModules(ctx, keep)
+}
+
+func (s shared) Claim(ctx context.Context, c event.Cursor) error { return s.store.AddCursor(ctx, c) }
+
+// openPostgres opens the database of the engine, with the retention in front of it.
+func (e *Engine) openPostgres(ctx context.Context, cfg Config, p config.Postgres) error {
+	s, err := openStore(ctx, p, cfg.Secrets, cfg.Env, e.Window, cfg.Logger)
+	if err != nil {
+		return err
+	}
+	leases, err := s.Ledger()
+	if err != nil {
+		return errors.Join(err, s.Close())
+	}
+	e.Engine, e.Shared, e.shut = s, shared{leases, s}, leases.Close
+	e.NoCopy = "bus.engine is postgres: back up the database with pg_dump, or as its server is backed up, and the data directory of each " +
+		"host as files"
+	e.bound(cfg)
+	rows := boundedRows{s.Orders(), e.Retention, cfg.Commit}
+	e.Orders = func(*bus.Bus) orders.Repository { return orders.NewTable(rows) }
+	return nil
+}
+
+// openStore opens the store in a database.
+func openStore(ctx context.Context, p config.Postgres, secrets secret.Source, env func(string) (string, bool), window *bus.Window,
+	logger *slog.Logger) (*pgstore.Store, error) {
+	url, err := databaseURL(p, secrets, env)
+	if err != nil {
+		return nil, err
+	}
+	return pgstore.Open(ctx, pgstore.Config{URL: url, Schema: p.Schema, MaxConns: p.MaxConnections, Window: window, Logger: logger})
+}
+
+// boundedRows is the table of the orders with the retention in front of it.
+type boundedRows struct {
+	orders.Rows
+	retention *retention.Retention
+	commit    CommitSpan
+}
+
+// InsertOrder implements orders.Rows.
+func (r boundedRows) InsertOrder(ctx context.Context, o wire.Order, ev *event.Event) (event.Receipt, bool, error) {
+	return r.write(ctx, func(ctx context.Context) (event.Receipt, bool, error) { return r.Rows.InsertOrder(ctx, o, ev) })
+}
+
+// UpdateOrder implements orders.Rows.
+func (r boundedRows) UpdateOrder(ctx context.Context, version int64, status string, next wire.Order, ev *event.Event) (event.Receipt, bool, error) {
+	return r.write(ctx, func(ctx context.Context) (event.Receipt, bool, error) {
+		return r.Rows.UpdateOrder(ctx, version, status, next, ev)
+	})
+}
+
+func (r boundedRows) write(ctx context.Context, do func(context.Context) (event.Receipt, bool, error)) (receipt event.Receipt, stored bool,
+	err error) {
+	ctx, end := r.commit(ctx, 1)
+	_, err = r.retention.Write(ctx, func() (_ []event.Receipt, err error) {
+		receipt, stored, err = do(ctx)
+		return nil, err
+	})
+	end(err)
+	return receipt, stored, err
+}
+
+// databaseURL returns the URL of the database with its password. The caller must not show it.
+func databaseURL(p config.Postgres, secrets secret.Source, env func(string) (string, bool)) (string, error) {
+	password, err := passwordOf(p.Password, secrets, env)
+	if err != nil || password == "" {
+		return p.URL, err
+	}
+	u, err := url.Parse(p.URL)
+	if err != nil {
+		return "", fault.Field("bus.postgres.url", "is not a URL") // the configuration was checked
+	}
+	name := u.User.Username()
+	if name == "" {
+		if name = u.Query().Get("user"); name == "" {
+			return "", fault.Field("bus.postgres.url", "names no user, to whom the password of bus.postgres.password belongs: write postgres://USER@HOST/DATABASE")
+		}
+	}
+	u.User = url.UserPassword(name, password)
+	return u.String(), nil
+}
+
+// maxPassword bounds a password, in bytes.
+const maxPassword = 4096
+
+// passwordOf returns the password, "" for none.
+func passwordOf(p config.Password, secrets secret.Source, env func(string) (string, bool)) (password string, err error) {
+	const setting = "bus.postgres.password"
+	switch {
+	case p.Secret != "":
+		if password, err = secrets.Read(p.Secret); err != nil {
+			return "", fault.New(fault.CodeOf(err), "%s: %w", setting, err)
+		}
+	case p.File != "":
+		if password, err = readPassword(p.File); err != nil {
+			return "", fault.New(fault.Invalid, "%s.file: %w", setting, err)
+		}
+	case p.Env != "":
+		var found bool
+		if password, found = env(p.Env); !found {
+			return "", fault.New(fault.Invalid, "%s.env: the environment has no variable %s", setting, p.Env)
+		}
+	default:
+		return "", nil
+	}
+	if password == "" {
+		return "", fault.New(fault.Invalid, "%s: it is empty where the configuration says it is", setting)
+	}
+	return password, nil
+}
+
+// readPassword reads a file of a password without one line end. Files of Kubernetes and of
+// systemd can be read by a group, so that only those that everyone can read are refused.
+func readPassword(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+		return "", err
+	case !info.Mode().IsRegular():
+		return "", errors.New(path + " is not a regular file")
+	case info.Mode().Perm()&0o007 != 0:
+		return "", errors.New(path + " can be read by every user of this machine: run chmod o= " + path)
+	}
+	content, err := io.ReadAll(io.LimitReader(f, maxPassword+1))
+	if err == nil && len(content) > maxPassword {
+		err = errors.New(path + " is too long for a password")
+	}
+	return string(abi.TrimFileEnd(content)), err
+}
