@@ -22,11 +22,11 @@ import (
 
 func TestMain(m *testing.M) { pgtest.Start(m) }
 
-// rest has the methods of an engine that are not tested here.
-type rest struct{ *bus.Memory }
+// others has the methods of an engine that are not tested here.
+type others struct{ *bus.Memory }
 
 type engine struct {
-	rest
+	others
 	*keyvalue.State
 	db *conn.DB
 }
@@ -44,7 +44,7 @@ func openIn(t *testing.T, schema string, quota int64, now func() time.Time) engi
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := engine{rest{bus.NewMemory(bus.MemoryConfig{})}, keyvalue.New(keyvalue.Config{DB: db, Quota: quota, Now: now}), db}
+	e := engine{others{bus.NewMemory(bus.MemoryConfig{})}, keyvalue.New(keyvalue.Config{DB: db, Quota: quota, Now: now}), db}
 	t.Cleanup(func() {
 		if err := e.Close(); err != nil {
 			t.Error(err)

@@ -350,3 +350,32 @@ func TestTakeGoesBeforeLaterWrites(t *testing.T) {
 		t.Errorf("the open write: %v, the take: %v, the later write: %v", first, taken, later)
 	}
 }
+
+// TestOldCommandsAreRemoved makes commands and answers older.
+func TestOldCommandsAreRemoved(t *testing.T) {
+	schema := pgtest.Schema(t)
+	h := open(t, schema)
+	ctx := t.Context()
+	for _, id := range []string{"old", "old answer", "new"} {
+		if err := h.Ask(ctx, spec.ClusterCommand{ID: id, Unit: "u", Method: "m"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := h.Answer(ctx, "old answer", []byte("1"), ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.db.Write(ctx, "age", func(ctx context.Context, tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, `UPDATE commands SET asked_at = asked_at - interval '90 s', answered_at = answered_at - interval '90 s'
+			WHERE id <> 'new'`)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	list, err := open(t, schema).Asked(ctx, []string{"u"}) // the first call of a host removes them
+	if err != nil || len(list) != 1 || list[0].ID != "new" {
+		t.Errorf("got %+v, %v", list, err)
+	}
+	if _, _, done, err := h.Answered(ctx, "old answer"); done || err != nil {
+		t.Errorf("the old answer is there: %v", err)
+	}
+}
