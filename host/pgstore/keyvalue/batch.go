@@ -74,9 +74,10 @@ func Load(ctx context.Context, tx pgx.Tx, list []*event.Effects, l Limits) (*Bat
 	for _, e := range list {
 		plugins = append(plugins, e.Plugin)
 		for i := range e.Writes {
-			n := name{e.Plugin, e.Writes[i].Key}
-			names[n] = names[n]
+			names[name{e.Plugin, e.Writes[i].Key}] = false
 		}
+	}
+	for _, e := range list {
 		for i := range e.Reads {
 			names[name{e.Plugin, e.Reads[i].Key}] = true
 		}
