@@ -49,7 +49,7 @@ func (h *Host) startFigures(log *engine.Engine, events *bus.Bus, plugins func() 
 		Vets: h.counts.vets.List, Loads: h.counts.loads.List, Requests: requests(h.counts.requests),
 		EventStreams: func() int { return int(h.counts.requests.Streams.Load()) },
 		Schedules:    run.ScheduleFigures(h.schedules.List), Violations: h.checked.Types.Violations,
-		Issues: h.issues.Active, Operations: h.operations.Running,
+		Issues: h.issues.Active, Operations: h.operations.Running, Cluster: run.ClusterFigures(h.cluster.Load),
 		Marketplace: func() figures.Marketplace {
 			s := h.sources.Status()
 			return figures.Marketplace{Enabled: s.Enabled, Fetched: s.Fetched, Failures: s.Failures}
