@@ -3,6 +3,7 @@ package host
 import (
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -28,7 +29,9 @@ func startMember(t *testing.T, schema, name string) *testHost {
 	check(t, os.WriteFile(filepath.Join(plugins, "echo.wasm.json"), []byte(`{"name":"echo","subscribes":[{"event_type":"order_placed"}]}`), 0o600))
 	s := startHost(t, fmt.Sprintf("plugin_directories: [%s]\nroutes: {\"*\": {}}\nvet: {cpu: 2m, wall: 4m}\n"+
 		"bus: {engine: postgres, postgres: {url: %q, schema: %s, max_connections: 8}}\ncluster: {name: %s}\n",
-		plugins, pgtest.URL(t), schema, name), marketplace.Config{})
+		plugins, pgtest.URL(t), schema, name), marketplace.Config{}, func(c *Config) {
+		c.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
+	})
 	check(t, s.host.Ready(t.Context()))
 	return s
 }
@@ -40,7 +43,7 @@ func publishSome(t *testing.T, s *testHost, from, n int) (ids []string) {
 	t.Helper()
 	var events []json.RawMessage
 	for i := range n {
-		events = append(events, json.RawMessage(fmt.Sprintf(`{"event_type":"order_placed","data":{"n":%d},"metadata":{"subject":"k%d","idempotency_key":"e%d"}}`,
+		events = append(events, json.RawMessage(fmt.Sprintf(`{"event_type":"order_placed","data":{"status":"n%d"},"metadata":{"subject":"k%d","idempotency_key":"e%d"}}`,
 			from+i, i%3, from+i)))
 	}
 	return s.publishAll(events)
