@@ -2,6 +2,7 @@ package keyvalue
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -118,9 +119,16 @@ func (s *State) KVExpire(ctx context.Context, plugin, key string, until time.Tim
 	return s.write(ctx, "set a key's time limit", &op{kind: expire, name: name{plugin, key}, until: spec.KVUntil(until)})
 }
 
-// clearStep is the number of values that one statement removes: the server bounds the time of a
-// statement.
-const clearStep = 4096
+const (
+	// clearStep is the number of values that one statement removes: the server bounds the time of
+	// a statement.
+	clearStep = 4096
+	// removeNext removes the values of a plugin behind a key, and returns the last key. Each begins
+	// behind the one before, so that it does not pass over what that has removed.
+	removeNext = `WITH page AS (SELECT key FROM kv WHERE plugin = $1 AND key > $2 ORDER BY key LIMIT $3),
+		removed AS (DELETE FROM kv USING page WHERE kv.plugin = $1 AND kv.key = page.key)
+		SELECT key FROM page ORDER BY key DESC LIMIT 1`
+)
 
 // KVClear removes all of a plugin's state.
 func (s *State) KVClear(ctx context.Context, plugin string) error {
@@ -129,13 +137,12 @@ func (s *State) KVClear(ctx context.Context, plugin string) error {
 		if err != nil {
 			return err
 		}
-		for removed := int64(clearStep); removed == clearStep; {
-			tag, err := tx.Exec(ctx, `DELETE FROM kv WHERE plugin = $1 AND key IN (SELECT key FROM kv WHERE plugin = $1 LIMIT $2)`,
-				plugin, clearStep)
-			if err != nil {
+		for last := []byte{}; ; { // no key is empty
+			if err := tx.QueryRow(ctx, removeNext, plugin, last, clearStep).Scan(&last); errors.Is(err, pgx.ErrNoRows) {
+				break
+			} else if err != nil {
 				return err
 			}
-			removed = tag.RowsAffected()
 		}
 		*b.usage[plugin] = usage{written: true}
 		return b.Flush(ctx)

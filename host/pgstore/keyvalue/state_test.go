@@ -28,7 +28,8 @@ type others struct{ *bus.Memory }
 type engine struct {
 	others
 	*keyvalue.State
-	db *conn.DB
+	db     *conn.DB
+	schema string
 }
 
 func (e engine) Close() error {
@@ -44,7 +45,7 @@ func openIn(t *testing.T, schema string, quota int64, now func() time.Time) engi
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := engine{others{bus.NewMemory(bus.MemoryConfig{})}, keyvalue.New(keyvalue.Config{DB: db, Quota: quota, Now: now}), db}
+	e := engine{others{bus.NewMemory(bus.MemoryConfig{})}, keyvalue.New(keyvalue.Config{DB: db, Quota: quota, Now: now}), db, schema}
 	t.Cleanup(func() {
 		if err := e.Close(); err != nil {
 			t.Error(err)
@@ -247,6 +248,25 @@ func TestExpiredValuesAreRemoved(t *testing.T) {
 			t.Errorf("%s: %d keys remain, %v, want 100", plugin, len(list), err)
 		}
 	}
+}
+
+// TestClearRemovesManyKeys has about half as many values as the default quota allows: the server does not
+// end a statement, nor the host the transaction.
+func TestClearRemovesManyKeys(t *testing.T) {
+	e := open(t, 0)
+	const keys = 250_000
+	logtest.WantCode(t, "set of another plugin", e.KVSet(t.Context(), "q", "k", nil), "")
+	pgtest.Exec(t, fmt.Sprintf(`INSERT INTO %s.kv (plugin, key, value) SELECT 'p', convert_to(i::text, 'UTF8'), '' FROM generate_series(1, %d) AS i`,
+		e.schema, keys), fmt.Sprintf(`INSERT INTO %s.kv_usage SELECT 'p', sum(octet_length(key) + 128) FROM %[1]s.kv WHERE plugin = 'p'`, e.schema))
+	checkUsage(t, e, "p")
+	logtest.WantCode(t, "clear", e.KVClear(t.Context(), "p"), "")
+	if used, _, err := e.KVUsage(t.Context(), "p"); used != 0 || err != nil {
+		t.Errorf("got %d bytes, %v", used, err)
+	}
+	if v, found, err := e.KVGet(t.Context(), "q", "k"); !found || err != nil {
+		t.Errorf("another plugin: got %q, %v, %v", v, found, err)
+	}
+	checkUsage(t, e, "p")
 }
 
 // TestServerIsKilledDuringWrites kills the server beside writers: what was acknowledged is
