@@ -87,16 +87,12 @@ func BenchmarkPublishBare(b *testing.B) {
 			subjects, envelopes = append(subjects, []byte(ev.Subject())), append(envelopes, []byte(ev.Envelope()))
 			size += ev.Size()
 		}
-		err := pgx.BeginFunc(ctx, c, func(tx pgx.Tx) error {
-			_, err := tx.Exec(ctx, `WITH h AS (UPDATE head SET seq = seq + $1::bigint, events = events + $1::bigint, bytes = bytes + $2::bigint
-				RETURNING seq - $1::bigint AS base)
-				INSERT INTO events (seq, idempotency_key, type, subject, appended_at, envelope, origin)
-				SELECT h.base + e.n, e.key, e.type, e.subject, 0, e.envelope, '' FROM h,
-				unnest($3::bytea[], $4::text[], $5::bytea[], $6::bytea[]) WITH ORDINALITY AS e (key, type, subject, envelope, n)
-				ON CONFLICT (idempotency_key) DO NOTHING`, int64(len(keys)), size, keys, types, subjects, envelopes)
-			return err
-		})
-		if err != nil {
+		if _, err := c.Exec(ctx, `WITH h AS (UPDATE head SET seq = seq + $1::bigint, events = events + $1::bigint, bytes = bytes + $2::bigint
+			RETURNING seq - $1::bigint AS base)
+			INSERT INTO events (seq, idempotency_key, type, subject, appended_at, envelope, origin)
+			SELECT h.base + e.n, e.key, e.type, e.subject, 0, e.envelope, '' FROM h,
+			unnest($3::bytea[], $4::text[], $5::bytea[], $6::bytea[]) WITH ORDINALITY AS e (key, type, subject, envelope, n)
+			ON CONFLICT (idempotency_key) DO NOTHING`, int64(len(keys)), size, keys, types, subjects, envelopes); err != nil {
 			b.Fatal(err)
 		}
 		left -= len(keys)

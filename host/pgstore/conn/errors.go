@@ -117,12 +117,25 @@ func repeatable(err error) bool {
 // cancelled statement has an error of the server's then.
 func endedBy(ctx context.Context, err error) error {
 	cause := ctx.Err()
-	if err == nil || cause == nil || errors.Is(err, cause) {
+	switch {
+	case err == nil || cause != nil && errors.Is(err, cause):
 		return err
+	case cause == nil:
+		return unanswered(ctx, err)
 	}
 	var known *fault.Error
 	if errors.As(err, &known) || errors.Is(err, pgx.ErrNoRows) {
 		return err
 	}
 	return fmt.Errorf("%w: %v", cause, err) //nolint:errorlint // the server's words must not give the code
+}
+
+// unanswered returns err as that of a server that did not answer, if it is the end of this
+// package's own limit and not that of ctx.
+func unanswered(ctx context.Context, err error) error {
+	var known *fault.Error
+	if err == nil || ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) || errors.As(err, &known) {
+		return err
+	}
+	return unavailable("the PostgreSQL server did not answer within %v: %w", transactionLimit, err)
 }

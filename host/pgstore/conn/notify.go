@@ -11,7 +11,10 @@ import (
 )
 
 const (
-	notifyPause   = time.Millisecond // between two notifications: one covers all commits until then
+	// notifyPause is the shortest time between two notifications: one covers all commits until
+	// then. It is longer while a notification takes long, so that a busy server gets fewer.
+	notifyPause   = time.Millisecond
+	notifyShare   = 4 // a pause is at least so many times as long as the notification took
 	reconnectWait = time.Second
 )
 
@@ -141,10 +144,11 @@ func (n *notifier) sendAll(ctx context.Context, c *pgx.Conn) error {
 		}
 		clear(n.due)
 		n.mu.Unlock()
+		began := time.Now()
 		if _, err := c.Exec(ctx, `SELECT pg_notify($1, payload) FROM unnest($2::text[]) AS payload`, n.channel, topics); err != nil {
 			return err
 		}
-		timer := time.NewTimer(notifyPause)
+		timer := time.NewTimer(max(notifyPause, notifyShare*time.Since(began)))
 		select {
 		case <-timer.C:
 		case <-ctx.Done():

@@ -58,7 +58,7 @@ func (d *DB) Write(ctx context.Context, doing string, fn func(ctx context.Contex
 			break
 		}
 	}
-	return d.failed(doing, err)
+	return d.failed(doing, unanswered(ctx, err))
 }
 
 func (d *DB) write(ctx context.Context, fn func(ctx context.Context, tx pgx.Tx) error) error {

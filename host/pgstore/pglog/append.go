@@ -70,10 +70,11 @@ func (l *Log) appendGroup(group []*call) {
 	l.db.Notify(topic)
 }
 
-// appendEvents appends events of which no key is taken, in one statement: the row head is locked
-// by its change, and the statement inserts with the values of the changed row. It returns no
-// row, and changes nothing, when the log would be too large, or when there are scheduled
-// events and the keys must be compared with theirs.
+// appendEvents appends events of which no key is taken, in one statement, which is its own
+// transaction: the row head is locked by its change, and the statement inserts with the values
+// of the changed row. When a key is taken, it fails with repeated. It returns no row, and
+// changes nothing, when the log would be too large, or when there are scheduled events and the
+// keys must be compared with theirs.
 const appendEvents = `WITH h AS (
 		UPDATE head SET seq = seq + $9::bigint, events = events + $9::bigint, bytes = bytes + $1::bigint, at = greatest(at, $2::bigint)
 		WHERE ($10::bigint = 0 OR bytes + $1::bigint <= $10::bigint) AND ($11::boolean OR scheduled + cancelled = 0)
@@ -81,17 +82,18 @@ const appendEvents = `WITH h AS (
 	added AS (
 		INSERT INTO events (seq, event_id, idempotency_key, type, subject, appended_at, envelope, origin)
 		SELECT h.base + e.n, e.id, e.key, e.type, e.subject, h.at, e.envelope, e.origin FROM h, ` + unnested + `
-		ON CONFLICT (idempotency_key) DO NOTHING RETURNING 1)
-	SELECT base, (SELECT count(*) FROM added) FROM h`
+		ON CONFLICT (idempotency_key) DO NOTHING RETURNING 1),
+	result AS (SELECT (SELECT count(*) FROM added) = $9::bigint AS all_added)
+	SELECT base / CASE WHEN all_added THEN 1 ELSE 0 END FROM h, result`
+
+// repeated is the SQLSTATE of a division by zero, by which appendEvents undoes itself.
+const repeated = "22012"
 
 // fast is a group of new events.
 type fast struct {
 	base    uint64
 	records []event.Record
 }
-
-// errRepeated undoes a transaction of which an event's key was taken.
-var errRepeated = fault.New(fault.Conflict, "an idempotency key is taken")
 
 // appendNew appends the events of a group that are all due now, if none of their keys is taken.
 // It returns nil when that is not so; then it has changed nothing.
@@ -118,24 +120,19 @@ func (l *Log) appendNew(group []*call) (*fast, error) {
 		}
 	}
 	g := &fast{}
-	err := l.db.Write(context.Background(), "append events", func(ctx context.Context, tx pgx.Tx) error {
-		var base, added int64
-		args := append(cols.values(size, l.now().UnixNano()), int64(len(events)), l.maxBytes.Load(), !named)
-		if err := tx.QueryRow(ctx, appendEvents, args...).Scan(&base, &added); err != nil {
-			return err
-		}
-		if added != int64(len(events)) {
-			return errRepeated
-		}
-		g.base = uint64(base)
-		return nil
-	})
-	if errors.Is(err, errRepeated) || errors.Is(err, pgx.ErrNoRows) {
+	var base int64
+	args := append(cols.values(size, l.now().UnixNano()), int64(len(events)), l.maxBytes.Load(), !named)
+	err := l.db.WriteOne(context.Background(), "append events", appendEvents, args, []any{&base})
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
 		return nil, nil
-	}
-	if err != nil {
+	case conn.State(err) == repeated:
+		l.repeats = true
+		return nil, nil
+	case err != nil:
 		return nil, err
 	}
+	g.base = uint64(base)
 	g.number(group, events)
 	return g, nil
 }
