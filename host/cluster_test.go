@@ -39,7 +39,7 @@ func startMember(t *testing.T, schema, name string) *testHost {
 // runsEcho reports whether the host owns the handler echo.
 func (s *testHost) runsEcho() bool { return s.host.runner.Dispatcher.Runs("echo") }
 
-func publishSome(t *testing.T, s *testHost, from, n int) (ids []string) {
+func publishEvents(t *testing.T, s *testHost, from, n int) (ids []string) {
 	t.Helper()
 	var events []json.RawMessage
 	for i := range n {
@@ -73,8 +73,8 @@ func TestHandlerRunsOnOneHostAndMovesToTheOther(t *testing.T) {
 		return n
 	}
 	eventually(t, "no host runs the handler", func() bool { return owners() == 1 })
-	ids := publishSome(t, a, 0, 20)
-	again := publishSome(t, b, 0, 20) // duplicates, with the same ids
+	ids := publishEvents(t, a, 0, 20)
+	again := publishEvents(t, b, 0, 20) // duplicates, with the same ids
 	if !slices.Equal(ids, again) {
 		t.Errorf("got %v and %v", ids, again)
 	}
@@ -86,7 +86,7 @@ func TestHandlerRunsOnOneHostAndMovesToTheOther(t *testing.T) {
 	}
 	check(t, first.host.Close(t.Context()))
 	eventually(t, "the handler has not moved", second.runsEcho)
-	second.delivered(publishSome(t, second, 20, 5))
+	second.delivered(publishEvents(t, second, 20, 5))
 }
 
 func TestDecisionsAndTokensHoldForAllHosts(t *testing.T) {
@@ -106,7 +106,7 @@ func TestDecisionsAndTokensHoldForAllHosts(t *testing.T) {
 	if !slices.Contains(settings.Items, wire.Setting{Path: "handlers.echo.paused", Value: "true", Source: wire.FromDatabase}) {
 		t.Errorf("got %+v", settings.Items)
 	}
-	ids := publishSome(t, a, 0, 3)
+	ids := publishEvents(t, a, 0, 3)
 	var adopted wire.Adopted
 	if status, p := a.call("POST", "/api/v1/config/adopt", wire.Adopt{}, &adopted); status != http.StatusOK || adopted.YAML != "handlers:\n  echo:\n    paused: true\n" {
 		t.Errorf("adopt: %d %+v %+v", status, p, adopted)
@@ -137,7 +137,7 @@ func TestFilesDecideInClusterIfConfigured(t *testing.T) {
 	if status != http.StatusConflict || !strings.Contains(p.Detail, "change handlers.echo.paused in "+s.yaml) {
 		t.Errorf("got %d, %+v", status, p)
 	}
-	s.delivered(publishSome(t, s, 0, 3))
+	s.delivered(publishEvents(t, s, 0, 3))
 }
 
 func TestBackupOfADatabaseIsItsServers(t *testing.T) {

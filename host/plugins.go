@@ -57,7 +57,7 @@ func (h *Host) startInstalls(ctx context.Context) error {
 		Shared:     h.engine.Shared,
 		Dir:        h.live.DataDir(),
 		Source:     h.sources,
-		Vetter:     vetter{h.reports},
+		Vetter:     run.Vetter{Reports: h.reports},
 		Plugins:    run.Installed{Manager: func() *plugin.Manager { return h.plugins }, State: h.engine, Logger: h.logger},
 		Settings:   live.Handlers{Live: h.live},
 		State:      run.HandlerState{State: h.engine, Issues: h.issues},

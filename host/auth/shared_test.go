@@ -68,7 +68,7 @@ func TestSharedTokenIsValidOnEveryHost(t *testing.T) {
 	}
 }
 
-func TestTokensStayValidWithoutDatabase(t *testing.T) {
+func TestTokensRemainValidWithoutDatabase(t *testing.T) {
 	store := sharedtest.New()
 	v, tokens := joined(t, store)
 	_, secret, err := tokens.Create(t.Context(), "n", []string{"read"}, time.Time{})

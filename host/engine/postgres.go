@@ -80,8 +80,8 @@ func (e *Engine) openPostgres(ctx context.Context, cfg Config, p config.Postgres
 	e.NoCopy = "bus.engine is postgres: back up the database with pg_dump, or as its server is backed up, and the data directory of each " +
 		"host as files"
 	e.bound(cfg)
-	rows := boundedRows{s.Orders(), e.Retention, cfg.Commit}
-	e.Orders = func(*bus.Bus) orders.Repository { return orders.NewTable(rows) }
+	db := boundedOrders{s.Orders(), e.Retention, cfg.Commit}
+	e.Orders = func(*bus.Bus) orders.Repository { return orders.NewTable(db) }
 	return nil
 }
 
@@ -95,26 +95,26 @@ func openStore(ctx context.Context, p config.Postgres, secrets secret.Source, en
 	return pgstore.Open(ctx, pgstore.Config{URL: url, Schema: p.Schema, MaxConns: p.MaxConnections, Window: window, Logger: logger})
 }
 
-// boundedRows is the table of the orders with the retention in front of it.
-type boundedRows struct {
+// boundedOrders is the table of the orders with the retention in front of it.
+type boundedOrders struct {
 	orders.Rows
 	retention *retention.Retention
 	commit    CommitSpan
 }
 
 // InsertOrder implements orders.Rows.
-func (r boundedRows) InsertOrder(ctx context.Context, o wire.Order, ev *event.Event) (event.Receipt, bool, error) {
+func (r boundedOrders) InsertOrder(ctx context.Context, o wire.Order, ev *event.Event) (event.Receipt, bool, error) {
 	return r.write(ctx, func(ctx context.Context) (event.Receipt, bool, error) { return r.Rows.InsertOrder(ctx, o, ev) })
 }
 
 // UpdateOrder implements orders.Rows.
-func (r boundedRows) UpdateOrder(ctx context.Context, version int64, status string, next wire.Order, ev *event.Event) (event.Receipt, bool, error) {
+func (r boundedOrders) UpdateOrder(ctx context.Context, version int64, status string, next wire.Order, ev *event.Event) (event.Receipt, bool, error) {
 	return r.write(ctx, func(ctx context.Context) (event.Receipt, bool, error) {
 		return r.Rows.UpdateOrder(ctx, version, status, next, ev)
 	})
 }
 
-func (r boundedRows) write(ctx context.Context, do func(context.Context) (event.Receipt, bool, error)) (receipt event.Receipt, stored bool,
+func (r boundedOrders) write(ctx context.Context, do func(context.Context) (event.Receipt, bool, error)) (receipt event.Receipt, stored bool,
 	err error) {
 	ctx, end := r.commit(ctx, 1)
 	_, err = r.retention.Write(ctx, func() (_ []event.Receipt, err error) {

@@ -45,7 +45,7 @@ func (w *world) follow() {
 	}
 }
 
-func TestInstallReachesEveryHost(t *testing.T) {
+func TestInstallAppliesToEveryHost(t *testing.T) {
 	store, s := sharedtest.New(), newWorld(t).shop
 	a, b := joined(t, store, s), joined(t, store, s)
 	first := versioned("x", "1.0.0", "")

@@ -190,8 +190,8 @@ func (o *Overlay) Decides(path string) bool {
 	if o == nil {
 		return false
 	}
-	rest, ok := strings.CutPrefix(path, "handlers.")
-	name, key, _ := strings.Cut(rest, ".")
+	tail, ok := strings.CutPrefix(path, "handlers.")
+	name, key, _ := strings.Cut(tail, ".")
 	_, decided := o.sections[name].keys()[key]
 	return ok && decided
 }
