@@ -202,7 +202,7 @@ func (m *owners) cancelAttempts(t *rapid.T) {
 	m.endAll(h, event.Outcome{Verdict: event.Failed, Class: event.ClassCancelled})
 	<-given // the outcomes may not be written
 	m.acquire(t, rapid.IntRange(0, len(m.hosts)-1).Draw(t, "to"))
-	m.recall(t)
+	m.reload(t)
 }
 
 // seize gives the handler to another host while its owner does not know.
@@ -213,7 +213,7 @@ func (m *owners) seize(t *rapid.T) {
 	}
 	former := m.lease
 	m.lease = m.take("h")
-	m.recall(t)
+	m.reload(t)
 	m.run(t, to)
 	if rapid.Bool().Draw(t, "it notices") {
 		close(former.done)
@@ -227,7 +227,7 @@ func (m *owners) crash(t *rapid.T) {
 	m.hosts[i] = m.newHost(t)
 	if m.owner == i {
 		m.acquire(t, rapid.IntRange(0, len(m.hosts)-1).Draw(t, "to"))
-		m.recall(t)
+		m.reload(t)
 	}
 }
 
@@ -268,9 +268,9 @@ func (m *owners) compare(t *rapid.T) {
 	}
 }
 
-// recall sets the model to what is stored, which is all that its owner had written. It is a part
+// reload sets the model to what is stored, which is all that its owner had written. It is a part
 // of what the model has.
-func (m *owners) recall(t *rapid.T) {
+func (m *owners) reload(t *rapid.T) {
 	was, attempts := m.final, m.attempts
 	m.final, m.attempts, m.flying = make(map[uint64]event.Status), make(map[uint64]int), make(map[string]uint64)
 	m.waiting = make(map[string][]uint64)

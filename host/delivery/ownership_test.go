@@ -122,7 +122,7 @@ func TestHandlerWithoutTenureReadsNothing(t *testing.T) {
 	}
 }
 
-func TestHandOverDeliversEachEventOnce(t *testing.T) {
+func TestMoveDeliversEachEventOnce(t *testing.T) {
 	x := hosts(t, delivery.Policy{Retry: spec.RetryPolicy{MaxAttempts: 3, Backoff: time.Nanosecond, MaxBackoff: time.Nanosecond}})
 	x.publish(t, "k", "k", "l")
 	x.own(t, x.a)
@@ -211,8 +211,8 @@ func TestDisownCancelsAttempts(t *testing.T) {
 	b.Done(&event.Outcome{})
 }
 
-// TestLostTenureDropsOutcomes: when the lease ends, what is not written never is.
-func TestLostTenureDropsOutcomes(t *testing.T) {
+// TestLostTenureDiscardsOutcomes: when the lease ends, what is not written never is.
+func TestLostTenureDiscardsOutcomes(t *testing.T) {
 	x := hosts(t, delivery.Policy{Retry: spec.RetryPolicy{MaxAttempts: 3}})
 	x.engine.fate = func() (bool, bool) { return true, false } // nothing can be written
 	x.publish(t, "k", "l")

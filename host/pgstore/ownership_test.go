@@ -119,8 +119,8 @@ func TestSeizedHandlerStoresEachOutcomeOnce(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		held := d.take(t, to)
-		if err := d.list[to].Own(t.Context(), "h", held); err != nil {
+		taken := d.take(t, to)
+		if err := d.list[to].Own(t.Context(), "h", taken); err != nil {
 			t.Fatal(err)
 		}
 		want := min((n+1)*parents/moves/2, parents)
