@@ -22,6 +22,9 @@ var online = map[string]string{
 	"audit list":                  "audit list",
 	"audit tail":                  "audit tail",
 	"backup":                      "backup answers-of-no-host.tar", // it is removed
+	"cluster status":              "cluster status",
+	"cluster drain":               "cluster drain a",
+	"config adopt":                "config adopt",
 	"config diff":                 "config diff",
 	"config get":                  "config get p",
 	"config plan":                 "config plan",

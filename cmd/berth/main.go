@@ -15,6 +15,7 @@ import (
 
 	"github.com/berth-host/berth/cmd/berth/internal/admin"
 	"github.com/berth-host/berth/cmd/berth/internal/browser"
+	"github.com/berth-host/berth/cmd/berth/internal/cluster"
 	"github.com/berth-host/berth/cmd/berth/internal/command"
 	"github.com/berth-host/berth/cmd/berth/internal/completion"
 	"github.com/berth-host/berth/cmd/berth/internal/console"
@@ -82,7 +83,7 @@ Exit codes:
 	root.SetErr(env.Err)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return command.Usage("%w", err) })
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.AddCommand(daemon.Command(env), overview.Command(env), orders.Command(env), events.Command(env), schedules.Command(env), issues.Command(env), operations.Command(env), plugins.Command(env), keyvalue.Command(env),
+	root.AddCommand(daemon.Command(env), overview.Command(env), orders.Command(env), events.Command(env), schedules.Command(env), cluster.Command(env), issues.Command(env), operations.Command(env), plugins.Command(env), keyvalue.Command(env),
 		command.Group("abi", "Check SDKs against the ABI", plugins.ConformCommand(env)),
 		market.Command(env, plugins.SearchCommand(env)), events.RouteCommand(env), admin.ConfigCommand(env), admin.TokenCommand(env),
 		admin.AuditCommand(env), admin.DoctorCommand(env), admin.BackupCommand(env),

@@ -9,6 +9,7 @@ import (
 	"github.com/berth-host/berth/host/api/catalog"
 	"github.com/berth-host/berth/host/api/guard"
 	"github.com/berth-host/berth/host/api/incident"
+	"github.com/berth-host/berth/host/api/membership"
 	"github.com/berth-host/berth/host/api/ports"
 	"github.com/berth-host/berth/host/api/traffic"
 	"github.com/berth-host/berth/host/fault"
@@ -23,9 +24,10 @@ type Config struct {
 	Admin   Admin
 	Figures Figures
 	// Incidents are the issues and the operations.
-	Incidents incident.Parts
-	Catalog   catalog.Parts // the schedules and the event types
-	Guard     guard.Config
+	Incidents  incident.Parts
+	Catalog    catalog.Parts    // the schedules and the event types
+	Membership membership.Parts // the hosts that share the database
+	Guard      guard.Config
 	Limits
 
 	Actions Actions // on single events; required
@@ -103,7 +105,7 @@ func (c Config) check() error {
 			Orders  Orders
 			Actions Actions
 		}{c.Orders, c.Actions}}, {"Plugins.", c.Plugins}, {"Admin.", c.Admin}, {"Figures.", c.Figures},
-		{"Incidents.", c.Incidents}, {"Catalog.", c.Catalog},
+		{"Incidents.", c.Incidents}, {"Catalog.", c.Catalog}, {"Membership.", c.Membership},
 		{"Guard.", struct{ Tokens guard.Verifier }{c.Guard.Tokens}},
 	} {
 		v := reflect.ValueOf(group.parts)

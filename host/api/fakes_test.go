@@ -18,6 +18,7 @@ import (
 
 	"github.com/berth-host/berth/host/api"
 	"github.com/berth-host/berth/host/api/guard"
+	"github.com/berth-host/berth/host/api/membership"
 	"github.com/berth-host/berth/host/api/stream"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
@@ -568,8 +569,9 @@ func config(p *parts) api.Config {
 			Doctor: func(context.Context) wire.Findings {
 				return wire.Findings{Checks: []wire.Finding{{Check: "clock", Level: wire.FindingOK}}}
 			}},
-		Incidents: incidents(),
-		Catalog:   newCatalog(),
+		Incidents:  incidents(),
+		Catalog:    newCatalog(),
+		Membership: membership.Parts{Cluster: &fakeCluster{}},
 		Figures: api.Figures{Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/plain")
 			fmt.Fprintln(w, "berth_ready 1")

@@ -115,7 +115,7 @@ func (s *Server) endpoints() []endpoint {
 // routes registers every endpoint, and what belongs to it: its former path, and 405 for GET
 // at a path that would otherwise be an event's id or a plugin's name.
 func (s *Server) routes() {
-	for _, e := range slices.Concat(s.endpoints(), s.more(s.cfg.Incidents.Endpoints()), s.more(s.cfg.Catalog.Endpoints()), s.more(s.deferred().Endpoints()),
+	for _, e := range slices.Concat(s.endpoints(), s.more(s.cfg.Incidents.Endpoints()), s.more(s.cfg.Catalog.Endpoints()), s.more(s.cfg.Membership.Endpoints()), s.more(s.deferred().Endpoints()),
 		s.more(incident.LogEndpoints(s.cfg.Events.DeadLetters, s.cfg.Events.Replayer)),
 		s.more(keyvalue.Endpoints(s.cfg.Plugins.State, s.cfg.Plugins.Registry.Known))) {
 		s.add(e, "")

@@ -60,7 +60,7 @@ func Document(version string, scope func(method, path string) (string, bool)) ([
 
 // Operations describes every operation, without its scope.
 func Operations() []openapi.Operation {
-	return slices.Concat(hostOperations(), figureOperations(), sessionOperations(), eventOperations(), deliveryOperations(),
+	return slices.Concat(hostOperations(), clusterOperations(), figureOperations(), sessionOperations(), eventOperations(), deliveryOperations(),
 		catalogOperations(), issueOperations(), operationOperations(), orderOperations(), pluginOperations(), stateOperations(), installOperations())
 }
 

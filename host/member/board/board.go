@@ -1,0 +1,182 @@
+// Package board shows the hosts that share a database, and drains them.
+package board
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/berth-host/berth/host/cluster"
+	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/spec"
+	"github.com/berth-host/berth/host/wire"
+)
+
+// Cluster is the part of cluster.Cluster that a Board needs.
+type Cluster interface {
+	View() cluster.View
+	Ready() error
+	Do(ctx context.Context, unit, method string, body []byte) ([]byte, error)
+}
+
+// drain is the command of a member; its body is whether to drain.
+const drain = "drain"
+
+// Board implements membership.Cluster. All fields are required. It is safe for concurrent use.
+type Board struct {
+	Engine string             // bus.engine
+	Self   func() spec.Member // this host, for the case that it runs alone
+	Joined func() Cluster     // nil while this host is not, or not yet, a member
+	Shared bool               // hosts share the engine
+}
+
+// Methods are the commands that members carry out for each other.
+func Methods(setDraining func(bool)) map[string]cluster.Method {
+	return map[string]cluster.Method{drain: func(_ context.Context, _ string, body []byte) ([]byte, error) {
+		var draining bool
+		if err := json.Unmarshal(body, &draining); err != nil {
+			return nil, fault.New(fault.Invalid, "drain: %w", err)
+		}
+		setDraining(draining)
+		return nil, nil
+	}}
+}
+
+// Show implements membership.Cluster.
+func (b Board) Show() wire.Cluster {
+	self := b.Self()
+	shown := wire.Cluster{Shared: b.Shared, Engine: b.Engine, Host: self.Name, Members: []wire.ClusterMember{}, Units: []wire.ClusterUnit{},
+		Modules: []wire.ClusterModules{}}
+	c := b.Joined()
+	switch {
+	case !b.Shared:
+		shown.Members = append(shown.Members, member(cluster.MemberView{Member: self, Alive: true}))
+		return shown
+	case c == nil:
+		shown.Problem = "this host has not joined the cluster yet"
+		return shown
+	}
+	v := c.View()
+	shown.AgeMS = v.Age.Milliseconds()
+	if err := c.Ready(); err != nil {
+		shown.Problem = err.Error()
+	}
+	digests := make(map[string]bool)
+	for _, m := range v.Members {
+		shown.Members = append(shown.Members, member(m))
+		if m.Alive {
+			digests[m.Settings] = true
+		}
+	}
+	slices.SortFunc(shown.Members, func(x, y wire.ClusterMember) int {
+		return cmp.Or(cmp.Compare(x.Name, y.Name), y.StartedAt.Compare(x.StartedAt))
+	})
+	shown.SettingsDiffer = len(digests) > 1
+	shown.Units = units(v)
+	shown.Modules = modules(v)
+	return shown
+}
+
+func member(m cluster.MemberView) wire.ClusterMember {
+	return wire.ClusterMember{Name: m.Name, ID: m.ID, URL: m.URL, Version: m.Version, StartedAt: m.StartedAt, Alive: m.Alive, Draining: m.Draining,
+		Settings: m.Settings[:min(12, len(m.Settings))], Units: m.Owns, ClockOffsetMS: m.ClockOffset.Milliseconds()}
+}
+
+// units returns the units that have an owner, or that a live member can run.
+func units(v cluster.View) []wire.ClusterUnit {
+	byName := make(map[string]wire.ClusterUnit)
+	for _, m := range v.Members {
+		if m.Alive {
+			for _, name := range m.Units {
+				byName[name] = wire.ClusterUnit{Name: name, Kind: kindOf(name)}
+			}
+		}
+	}
+	for _, u := range v.Units {
+		if _, runnable := byName[u.Name]; u.Owner == "" && !runnable {
+			continue // of a plugin that is gone, or that no host runs
+		}
+		one := wire.ClusterUnit{Name: u.Name, Kind: kindOf(u.Name), Host: u.Host, Epoch: u.Epoch}
+		if u.Wanted != u.Host {
+			one.MovesTo = u.Wanted
+		}
+		byName[u.Name] = one
+	}
+	list := slices.Collect(maps.Values(byName))
+	slices.SortFunc(list, func(x, y wire.ClusterUnit) int {
+		return cmp.Or(cmp.Compare(x.Kind, y.Kind), cmp.Compare(x.Name, y.Name))
+	})
+	return append([]wire.ClusterUnit{}, list...)
+}
+
+func kindOf(unit string) string {
+	if strings.HasPrefix(unit, ":") {
+		return "job"
+	}
+	return "handler"
+}
+
+// modules returns the plugins of which the live members have different modules.
+func modules(v cluster.View) []wire.ClusterModules {
+	plugins := make(map[string]bool)
+	for _, m := range v.Members {
+		if m.Alive {
+			for name := range m.Modules {
+				plugins[name] = true
+			}
+		}
+	}
+	list := []wire.ClusterModules{}
+	for _, name := range slices.Sorted(maps.Keys(plugins)) {
+		hosts := make(map[string][]string)
+		for _, m := range v.Members {
+			if m.Alive {
+				hosts[m.Modules[name]] = append(hosts[m.Modules[name]], m.Name)
+			}
+		}
+		if len(hosts) < 2 {
+			continue
+		}
+		one := wire.ClusterModules{Plugin: name}
+		for _, digest := range slices.Sorted(maps.Keys(hosts)) {
+			slices.Sort(hosts[digest])
+			one.Modules = append(one.Modules, wire.ClusterModule{SHA256: digest, Hosts: hosts[digest]})
+		}
+		list = append(list, one)
+	}
+	return list
+}
+
+// SetDraining implements membership.Cluster.
+func (b Board) SetDraining(ctx context.Context, name string, draining bool) (wire.ClusterMember, error) {
+	if !b.Shared {
+		return wire.ClusterMember{}, fault.New(fault.Conflict,
+			"this host runs alone (bus.engine is %s): no other host could run its handlers; see docs/cluster.md", b.Engine)
+	}
+	c := b.Joined()
+	if c == nil {
+		return wire.ClusterMember{}, fault.New(fault.Unavailable, "this host has not joined the cluster yet: try again")
+	}
+	v := c.View()
+	var live []string
+	for _, m := range v.Members {
+		switch {
+		case !m.Alive:
+		case m.Name == name || m.ID == name:
+			if _, err := c.Do(ctx, cluster.MemberUnit(m.ID), drain, fmt.Append(nil, draining)); err != nil {
+				return wire.ClusterMember{}, fmt.Errorf("drain %s: %w", name, err)
+			}
+			shown := member(m)
+			shown.Draining = draining
+			return shown, nil
+		default:
+			live = append(live, m.Name)
+		}
+	}
+	slices.Sort(live)
+	return wire.ClusterMember{}, fault.New(fault.NotFound, "no live host of the cluster has the name %s; there are %s", fault.Quote(name), strings.Join(live, ", "))
+}
