@@ -87,7 +87,7 @@ Exit codes:
 		command.Group("abi", "Check SDKs against the ABI", plugins.ConformCommand(env)),
 		market.Command(env, plugins.SearchCommand(env)), events.RouteCommand(env), admin.ConfigCommand(env), admin.TokenCommand(env),
 		admin.AuditCommand(env), admin.DoctorCommand(env), admin.BackupCommand(env),
-		admin.RestoreCommand(env), browser.Command(env), completion.Command(env), daemon.VetCommand(env), &cobra.Command{
+		admin.RestoreCommand(env), admin.MigrateCommand(env), browser.Command(env), completion.Command(env), daemon.VetCommand(env), &cobra.Command{
 			Use:   "version",
 			Short: "Print the version",
 			Args:  cobra.NoArgs,
