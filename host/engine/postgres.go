@@ -88,7 +88,7 @@ func (e *Engine) openPostgres(ctx context.Context, cfg Config, p config.Postgres
 // openStore opens the store in a database.
 func openStore(ctx context.Context, p config.Postgres, secrets secret.Source, env func(string) (string, bool), window *bus.Window,
 	logger *slog.Logger) (*pgstore.Store, error) {
-	url, err := databaseURL(p, secrets, env)
+	url, err := DatabaseURL(p, secrets, env)
 	if err != nil {
 		return nil, err
 	}
@@ -125,8 +125,8 @@ func (r boundedOrders) write(ctx context.Context, do func(context.Context) (even
 	return receipt, stored, err
 }
 
-// databaseURL returns the URL of the database with its password. The caller must not show it.
-func databaseURL(p config.Postgres, secrets secret.Source, env func(string) (string, bool)) (string, error) {
+// DatabaseURL returns the URL of the database with its password. The caller must not show it.
+func DatabaseURL(p config.Postgres, secrets secret.Source, env func(string) (string, bool)) (string, error) {
 	password, err := passwordOf(p.Password, secrets, env)
 	if err != nil || password == "" {
 		return p.URL, err

@@ -16,6 +16,7 @@ import (
 	"github.com/berth-host/berth/host/cluster"
 	"github.com/berth-host/berth/host/config"
 	"github.com/berth-host/berth/host/doctor"
+	"github.com/berth-host/berth/host/engine"
 	"github.com/berth-host/berth/host/event/transfer"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/live"
@@ -182,6 +183,6 @@ func databaseOf(c *config.Config, dataDir string) (conn.Config, error) {
 		return conn.Config{}, fault.Field("bus.postgres.url", "is missing: name the database in the configuration (--config)")
 	}
 	secrets := secret.Source{Directory: secret.Directory(filepath.Join(dataDir, "secrets")), Env: os.LookupEnv}
-	url, err := databaseURL(p, secrets, os.LookupEnv)
+	url, err := engine.DatabaseURL(p, secrets, os.LookupEnv)
 	return conn.Config{URL: url, Schema: p.Schema, Migrations: pgstore.Migrations()}, err
 }
