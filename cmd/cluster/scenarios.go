@@ -26,6 +26,7 @@ func scenarios() []scenario {
 		{name: "refuse", do: eachHost(cut(proxy.Refuse)), expect: takeover},
 		{name: "slow network", do: eachHost(slow)},
 		{name: "database", do: database},
+		{name: "failover", do: failover},
 	}
 }
 
@@ -148,6 +149,32 @@ func database(ctx context.Context, t *trial) error {
 		}
 		if err := t.load.AwaitMore(ctx, t.calm); err != nil {
 			return fmt.Errorf("round %d: %w", round+1, err)
+		}
+	}
+	return nil
+}
+
+// failover kills the server that has a synchronous standby and promotes that, again and again.
+func failover(ctx context.Context, t *trial) error {
+	for round := range t.rounds {
+		standby, err := t.Server.Standby()
+		if err != nil {
+			return fmt.Errorf("round %d: %w", round+1, err)
+		}
+		err = t.load.AwaitMore(ctx, t.calm)
+		if err == nil {
+			err = t.Server.Kill()
+		}
+		if err == nil {
+			err = standby.Promote()
+		}
+		if err != nil {
+			standby.Close()
+			return fmt.Errorf("round %d: %w", round+1, err)
+		}
+		t.Replace(standby)
+		if err := t.load.AwaitMore(ctx, t.calm); err != nil {
+			return fmt.Errorf("round %d, after the promotion: %w", round+1, err)
 		}
 	}
 	return nil

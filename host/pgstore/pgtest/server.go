@@ -50,14 +50,22 @@ func NewServer(settings ...string) (*Server, error) {
 	if s.owner, err = unprivileged(); err != nil {
 		return nil, err
 	}
-	if s.dir, err = os.MkdirTemp("", "berth-pg-"); err != nil {
+	if err := s.create(s.initialize); err != nil {
 		return nil, err
+	}
+	return s, nil
+}
+
+// create makes the directory of a server, has its data made, and starts it.
+func (s *Server) create(data func() error) (err error) {
+	if s.dir, err = os.MkdirTemp("", "berth-pg-"); err != nil {
+		return err
 	}
 	if s.owner != nil {
 		err = os.Chown(s.dir, int(s.owner.Uid), int(s.owner.Gid))
 	}
 	if err == nil {
-		err = s.initialize()
+		err = data()
 	}
 	if err == nil {
 		err = s.watchOver()
@@ -67,15 +75,88 @@ func NewServer(settings ...string) (*Server, error) {
 	}
 	if err != nil {
 		s.Close()
+	}
+	return err
+}
+
+// Standby starts another server, which follows this one. When it returns, the commits of this one
+// wait until the standby has written them.
+func (s *Server) Standby() (*Server, error) {
+	b := &Server{programs: s.programs, settings: s.settings, owner: s.owner}
+	err := b.create(func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), readyLimit)
+		defer cancel()
+		out, err := b.command(ctx, filepath.Join(s.programs, "pg_basebackup"), "--pgdata", b.data(), "--host", s.dir, "--username", "berth",
+			"--write-recovery-conf", "--checkpoint", "fast", "--no-sync").CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("pg_basebackup: %w: %s", err, out)
+		}
+		return appendTo(filepath.Join(b.data(), "postgresql.conf"), "unix_socket_directories = '"+b.dir+"'\n")
+	})
+	if err != nil {
 		return nil, err
 	}
-	return s, nil
+	if err := s.exec("ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()"); err != nil {
+		b.Close()
+		return nil, err
+	}
+	if err := s.awaitStandby(); err != nil {
+		b.Close()
+		return nil, err
+	}
+	return b, nil
 }
+
+func (s *Server) awaitStandby() error {
+	ctx, cancel := context.WithTimeout(context.Background(), readyLimit)
+	defer cancel()
+	c, err := pgx.Connect(ctx, s.URL())
+	if err != nil {
+		return err
+	}
+	defer c.Close(context.Background()) //nolint:errcheck // it was read from only
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		n := 0
+		if err := c.QueryRow(ctx, "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'").Scan(&n); err != nil || n > 0 {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return errors.New("the standby does not follow its server")
+		}
+	}
+}
+
+// Promote makes a standby a server of its own, which takes writes.
+func (s *Server) Promote() error { return s.exec("SELECT pg_promote(true, 60)") }
+
+// exec executes statements, each in a transaction of its own.
+func (s *Server) exec(statements ...string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), readyLimit)
+	defer cancel()
+	c, err := pgx.Connect(ctx, s.URL())
+	if err != nil {
+		return err
+	}
+	for _, statement := range statements {
+		if _, err := c.Exec(ctx, statement); err != nil {
+			return errors.Join(fmt.Errorf("%s: %w", statement, err), c.Close(ctx))
+		}
+	}
+	return c.Close(ctx)
+}
+
+// Socket returns the path of the socket on which the server listens.
+func (s *Server) Socket() string { return filepath.Join(s.dir, ".s.PGSQL.5432") }
 
 // findPrograms returns the directory of initdb and postgres, of the newest version.
 func findPrograms() (string, error) {
 	if path, err := exec.LookPath("initdb"); err == nil {
-		return filepath.Dir(path), nil
+		path, err = filepath.EvalSymlinks(path) // the other programs are beside the file, not the link
+		return filepath.Dir(path), err
 	}
 	var found []string
 	for _, pattern := range []string{"/usr/lib/postgresql/*/bin/initdb", "/usr/pgsql-*/bin/initdb", "/opt/homebrew/opt/postgresql*/bin/initdb"} {

@@ -109,8 +109,7 @@ func (f *Fleet) prepare(name string) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	socket := filepath.Join(server.Query().Get("host"), ".s.PGSQL.5432")
-	if h.Proxy, err = proxy.New("unix", socket); err != nil {
+	if h.Proxy, err = proxy.New("unix", f.Server.Socket()); err != nil {
 		return nil, err
 	}
 	database := fmt.Sprintf("postgres://%s@%s%s?sslmode=disable", server.User.Username(), h.Proxy.Address(), server.Path)
@@ -175,6 +174,15 @@ func (f *Fleet) recording(h *Host, plugins string, handlers map[string]any) erro
 		}
 	}
 	return nil
+}
+
+// Replace leads the hosts to another server, and closes the one before it.
+func (f *Fleet) Replace(server *pgtest.Server) {
+	f.Server.Close()
+	f.Server = server
+	for _, h := range f.Hosts {
+		h.Proxy.Target("unix", server.Socket())
+	}
 }
 
 // StartAll starts all hosts at once and returns when they are ready.

@@ -45,11 +45,22 @@ func New(network, address string) (*Proxy, error) {
 	if err != nil {
 		return nil, err
 	}
-	var dialer net.Dialer
 	p := &Proxy{listener: listener, mode: Forward, changed: make(chan struct{}), conns: make(map[net.Conn]struct{}),
-		dial: func(ctx context.Context) (net.Conn, error) { return dialer.DialContext(ctx, network, address) }}
+		dial: dialer(network, address)}
 	p.running.Go(p.accept)
 	return p, nil
+}
+
+func dialer(network, address string) func(ctx context.Context) (net.Conn, error) {
+	return func(ctx context.Context) (net.Conn, error) { return new(net.Dialer).DialContext(ctx, network, address) }
+}
+
+// Target closes all connections, and forwards new ones to another target.
+func (p *Proxy) Target(network, address string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.dial = dialer(network, address)
+	p.closeAll()
 }
 
 // Address returns where the proxy listens, as host:port.
@@ -144,7 +155,10 @@ func (p *Proxy) serve(client net.Conn) {
 		_, _ = io.Copy(io.Discard, client)
 		return
 	}
-	target, err := p.dial(ctx)
+	p.mu.Lock()
+	dial := p.dial
+	p.mu.Unlock()
+	target, err := dial(ctx)
 	if err != nil {
 		return
 	}

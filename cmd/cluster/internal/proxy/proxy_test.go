@@ -170,3 +170,35 @@ func TestDelay(t *testing.T) {
 		t.Errorf("got %q, %v", one, err)
 	}
 }
+
+// TestTargetChanges holds that the connections to the former target end and new ones go to the next.
+func TestTargetChanges(t *testing.T) {
+	first, p := setup(t)
+	second, _ := setup(t)
+	send := func() (net.Conn, error) {
+		c, err := net.Dial("tcp", p.Address())
+		if err != nil {
+			return nil, err
+		}
+		_, err = c.Write([]byte{7})
+		return c, err
+	}
+	c, err := send()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	<-first.got
+	p.Target("tcp", second.Addr().String())
+	if _, err := io.ReadAll(c); err != nil && !errors.Is(err, io.EOF) {
+		t.Logf("the former connection: %v", err)
+	}
+	d, err := send()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if got := <-second.got; got != 7 {
+		t.Errorf("the second target got %d", got)
+	}
+}
