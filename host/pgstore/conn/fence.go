@@ -41,14 +41,28 @@ func Stale(ctx context.Context, tx pgx.Tx, fences []spec.Fence) ([]spec.Fence, e
 	if len(fences) == 0 {
 		return nil, nil
 	}
+	var b pgx.Batch
+	stale := QueueStale(&b, fences)
+	if err := tx.SendBatch(ctx, &b).Close(); err != nil {
+		return nil, err
+	}
+	return stale(), nil
+}
+
+// QueueStale adds the statements of Stale to a batch. stale returns the fences after the batch
+// was closed.
+func QueueStale(b *pgx.Batch, fences []spec.Fence) (stale func() []spec.Fence) {
+	if len(fences) == 0 {
+		return func() []spec.Fence { return nil }
+	}
 	names := make([]string, len(fences))
 	for i, f := range fences {
 		names[i] = f.Unit
 	}
 	slices.Sort(names)
+	names = slices.Compact(names)
 	present := make(map[string]uint64, len(fences))
-	var b pgx.Batch
-	b.Queue(shareUnits, slices.Compact(names))
+	b.Queue(shareUnits, names)
 	// A statement after the one that locks sees what the last take has committed.
 	b.Queue(`SELECT name, epoch FROM units WHERE name = ANY ($1)`, names).Query(func(rows pgx.Rows) error {
 		var name string
@@ -59,10 +73,7 @@ func Stale(ctx context.Context, tx pgx.Tx, fences []spec.Fence) ([]spec.Fence, e
 		})
 		return err
 	})
-	if err := tx.SendBatch(ctx, &b).Close(); err != nil {
-		return nil, err
-	}
-	return spec.Stale(fences, func(unit string) uint64 { return present[unit] }), nil
+	return func() []spec.Fence { return spec.Stale(fences, func(unit string) uint64 { return present[unit] }) }
 }
 
 // checkFence refuses a transaction whose context has a fence of another epoch.

@@ -30,8 +30,9 @@ type Write struct {
 }
 
 // Begin locks the handlers, see Lock, and reads what storing these plain successes, or some of
-// them, will change. deliveries are all others that the write may store.
-func Begin(ctx context.Context, tx pgx.Tx, handlers []string, successes *pack.Runs, deliveries []event.Delivery) (*Write, error) {
+// them, will change. deliveries are all others that the write may store. b has the statements
+// that lock units, or nothing; they are executed before, in the same round trip.
+func Begin(ctx context.Context, tx pgx.Tx, b *pgx.Batch, handlers []string, successes *pack.Runs, deliveries []event.Delivery) (*Write, error) {
 	w := &Write{tx: tx, blocks: make(map[string][]frame), among: make(map[string]bool)}
 	var names []string
 	var firsts, lasts, counts []int64
@@ -44,8 +45,7 @@ func Begin(ctx context.Context, tx pgx.Tx, handlers []string, successes *pack.Ru
 		firsts, lasts = append(firsts, seqOf(list[0].Seq)), append(lasts, seqOf(list[len(list)-1].Seq))
 		counts = append(counts, int64(len(list)))
 	}
-	var b pgx.Batch
-	queueLock(&b, handlers, &w.trimmed)
+	queueLock(b, handlers, &w.trimmed)
 	if len(names) > 0 {
 		b.Queue(nearBlocks, names, firsts, lasts, counts, pack.MaxOutcomes, fullBytes, smallBytes, blocksBefore).Query(w.scanBlocks)
 		b.Queue(rowsAmong, names, firsts, lasts).Query(func(rows pgx.Rows) error {
@@ -53,7 +53,7 @@ func Begin(ctx context.Context, tx pgx.Tx, handlers []string, successes *pack.Ru
 			return each(rows, nil, func() { w.among[handler] = true }, &handler)
 		})
 	}
-	if err := tx.SendBatch(ctx, &b).Close(); err != nil {
+	if err := tx.SendBatch(ctx, b).Close(); err != nil {
 		return nil, err
 	}
 	var low []int64

@@ -84,14 +84,16 @@ func (c *call) isLast(i int) bool {
 
 // run stores the call in a transaction, which may be undone and run again.
 func (c *call) run(ctx context.Context, tx pgx.Tx) (err error) {
-	c.saved, c.published = event.Saved{}, nil
-	if c.fenced, err = conn.Stale(ctx, tx, c.fences); err != nil {
-		return err
-	}
-	given := c.unfenced()
-	w, err := outcomes.Begin(ctx, tx, given.handlers, given.successes, given.deliveries)
+	c.saved, c.fenced, c.published = event.Saved{}, nil, nil
+	var first pgx.Batch
+	stale := conn.QueueStale(&first, c.fences)
+	given := c.unfenced() // all, for now
+	w, err := outcomes.Begin(ctx, tx, &first, given.handlers, given.successes, given.deliveries)
 	if err != nil {
 		return err
+	}
+	if c.fenced = stale(); len(c.fenced) > 0 {
+		given = c.unfenced()
 	}
 	content := outcomes.Content{Successes: given.successes, Cursors: given.cursors}
 	if !given.plain {
