@@ -8,6 +8,7 @@ import (
 	"github.com/berth-host/berth/host/api/catalog"
 	"github.com/berth-host/berth/host/api/guard"
 	"github.com/berth-host/berth/host/api/incident"
+	"github.com/berth-host/berth/host/api/membership"
 	"github.com/berth-host/berth/host/auth"
 	"github.com/berth-host/berth/host/backup"
 	"github.com/berth-host/berth/host/config"
@@ -17,6 +18,7 @@ import (
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/live"
 	"github.com/berth-host/berth/host/member"
+	"github.com/berth-host/berth/host/member/remote"
 	"github.com/berth-host/berth/host/orders"
 	"github.com/berth-host/berth/host/run"
 	"github.com/berth-host/berth/host/wire"
@@ -47,6 +49,10 @@ func (h *Host) startAPI(ctx context.Context, verifier *auth.Verifier) error {
 	if err != nil {
 		return err
 	}
+	self, err := h.describe(func() map[string]string { return nil })
+	if err != nil {
+		return err
+	}
 	pages, err := console.New()
 	if err != nil {
 		return err
@@ -73,8 +79,8 @@ func (h *Host) startAPI(ctx context.Context, verifier *auth.Verifier) error {
 			Router:     h.live,
 			Deliveries: run.Deliveries{Dispatcher: dispatcher, Cursors: log.Cursors, Manifest: h.plugins.Manifest, Table: h.live.Table,
 				Versions: h.runner.Versions},
-			DeadLetters: run.DeadLetters{Dispatcher: dispatcher},
-			Replayer:    run.Replayer{Bus: events.Bus, Log: log, Dispatcher: dispatcher},
+			DeadLetters: run.DeadLetters{Actions: h.actions},
+			Replayer:    run.Replayer{Bus: events.Bus, Log: log, Actions: h.actions},
 			Status:      status,
 		},
 		Orders: orders.New(orders.Config{Repository: log.Orders(events.Bus), Logger: h.logger}),
@@ -84,9 +90,11 @@ func (h *Host) startAPI(ctx context.Context, verifier *auth.Verifier) error {
 			Planner: live.NewPlanner(live.PlannerConfig{Live: h.live, Log: log, Mean: h.runner.MeanDuration}),
 			Audit:   h.audit, AuditLog: h.audit, Ready: h.ready,
 			Backups: backups{made}, Doctor: h.findings(status.LogStatus)},
-		Figures:   measured,
-		Incidents: incident.Parts{Issues: member.NewIssueViews(h.issues), Operations: member.NewOperationViews(h.operations)},
-		Catalog:   catalog.Parts{Schedules: h.schedules, EventTypes: run.EventTypes{Types: h.checked.Types, Subscribers: h.live.Subscribers}},
+		Figures: measured,
+		Incidents: incident.Parts{Issues: remote.NewIssues(h.way(), member.NewIssueViews(h.issues), h.incidents()),
+			Operations: remote.NewOperations(h.way(), member.NewOperationViews(h.operations), h.incidents())},
+		Catalog:    catalog.Parts{Schedules: h.schedules, EventTypes: run.EventTypes{Types: h.checked.Types, Subscribers: h.live.Subscribers}},
+		Membership: membership.Parts{Cluster: h.board(self)},
 		Guard: guard.Config{
 			Tokens:       verifier,
 			Rate:         guard.RateLimit{PerSecond: float64(settings.Server.RateLimit.RequestsPerSecond), Burst: settings.Server.RateLimit.Burst},
@@ -95,7 +103,7 @@ func (h *Host) startAPI(ctx context.Context, verifier *auth.Verifier) error {
 			OpenMetrics:  h.live.Started().Server.Metrics == config.MetricsLoopback,
 		},
 		Limits:  api.Limits{MaxInflight: started.MaxInflight},
-		Actions: dispatcher,
+		Actions: h.actions,
 		Console: pages,
 		TLS:     https,
 		Traffic: h.counts.requests,

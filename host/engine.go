@@ -7,8 +7,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/berth-host/berth/host/auth"
 	"github.com/berth-host/berth/host/bus"
 	"github.com/berth-host/berth/host/cluster"
@@ -19,7 +17,6 @@ import (
 	"github.com/berth-host/berth/host/install"
 	"github.com/berth-host/berth/host/member"
 	"github.com/berth-host/berth/host/run"
-	"github.com/berth-host/berth/host/spec"
 )
 
 // openEngine opens the configured engine, and joins the hosts that share it.
@@ -68,13 +65,6 @@ func (h *Host) startCluster(verifier *auth.Verifier) error {
 	if h.engine.Shared == nil {
 		return nil
 	}
-	name := h.live.Started().Cluster.Name
-	if name == "" {
-		var err error
-		if name, err = os.Hostname(); err != nil {
-			return fmt.Errorf("name of the machine, for cluster.name: %w", err)
-		}
-	}
 	work := member.NewWork(member.WorkConfig{Handlers: h.runner.Dispatcher, Issues: h.issues, Plugins: h.plugins.List,
 		Installed: h.install.Current, Logger: h.logger})
 	followed := member.NewFollower(map[string]func(context.Context) error{
@@ -82,12 +72,12 @@ func (h *Host) startCluster(verifier *auth.Verifier) error {
 		install.SharedKind: h.install.Follow,
 		auth.SharedKind:    verifier.Follow,
 	}, h.logger)
-	id, started := uuid.NewString(), time.Now().UTC()
-	c := cluster.New(cluster.Config{Ledger: h.engine.Shared, Worker: work, Jobs: h.jobs, Changed: followed.See, Grace: h.ShutdownTimeout(),
-		Logger: h.logger, Member: func() spec.Member {
-			return spec.Member{ID: id, Name: name, URL: h.URL(), Version: h.cfg.Version, Settings: h.live.Fingerprint(), Modules: work.Modules(),
-				Watched: h.feed.Watched(), StartedAt: started}
-		}})
+	self, err := h.describe(work.Modules)
+	if err != nil {
+		return err
+	}
+	c := cluster.New(cluster.Config{Ledger: h.engine.Shared, Worker: work, Jobs: h.jobs, Methods: h.methods(), Changed: followed.See,
+		Grace: h.ShutdownTimeout(), Logger: h.logger, Member: self})
 	h.cluster.Store(c)
 	h.background("the changes of other hosts", followed.Run)
 	h.background("the membership of the cluster", func(ctx context.Context) {
@@ -99,14 +89,4 @@ func (h *Host) startCluster(verifier *auth.Verifier) error {
 		}
 	})
 	return nil
-}
-
-// ownerOf returns the name of the host that runs a handler; "" when none does.
-func (h *Host) ownerOf(handler string) string {
-	c := h.cluster.Load()
-	if c == nil {
-		return ""
-	}
-	m, _ := c.Owner(handler)
-	return m.Name
 }

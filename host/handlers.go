@@ -10,6 +10,7 @@ import (
 	"github.com/berth-host/berth/host/delivery/view"
 	"github.com/berth-host/berth/host/engine"
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/member/remote"
 	"github.com/berth-host/berth/host/run"
 	"github.com/berth-host/berth/host/run/guestlog"
 	"github.com/berth-host/berth/host/run/versions"
@@ -65,5 +66,7 @@ func (h *Host) startRunner(events *bus.Bus) error {
 	h.onClose("the deliveries", dispatcher.Close)
 	h.runner = run.New(run.Config{Dispatcher: dispatcher, Engine: eng, KV: log, Network: network, Secrets: h.secrets(),
 		Table: h.live.Table, Logs: h.logs, Versions: known, Read: log.Read, Check: h.checked.Types.CheckChild, Logger: h.logger})
+	h.actions = remote.NewActions(h.way(), dispatcher, log.DeadCounts)
+	h.kept = remote.NewState(h.way(), run.HandlerState{State: log, Issues: h.issues}, dispatcher.IsOpen)
 	return nil
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/berth-host/berth/host/live"
 	"github.com/berth-host/berth/host/marketplace"
 	"github.com/berth-host/berth/host/member"
+	"github.com/berth-host/berth/host/member/remote"
 	"github.com/berth-host/berth/host/operations"
 	"github.com/berth-host/berth/host/pathguard"
 	"github.com/berth-host/berth/host/plugin"
@@ -74,6 +75,8 @@ type Host struct {
 	checked       run.CheckedBus // refuses events that do not fit their types
 	schedules     *member.Schedules
 	runner        *run.Runner
+	actions       *remote.Actions // of operators, on the handlers of all hosts
+	kept          *remote.State   // of plugins
 	reports       *run.Reports
 	logs          *guestlog.Logs
 	counts        counts
@@ -171,7 +174,7 @@ func (h *Host) Start(ctx context.Context) (err error) {
 	h.once("retention", h.engine.Retention.Run)
 	h.once("dead-letters", retention.DeadLetters{
 		Retention: func() time.Duration { return h.live.Config().Bus.DeadLetters.Retention },
-		Purge:     h.runner.Dispatcher.Purge,
+		Purge:     h.actions.Purge,
 		Logger:    h.logger,
 	}.Run)
 	h.background("the refresh of the marketplace list", h.sources.Run)

@@ -28,7 +28,7 @@ func (h *Host) attemptFailed(rec event.Record, d event.Delivery) {
 // startOperations continues the operations that were running.
 func (h *Host) startOperations(ctx context.Context) (err error) {
 	shared := h.engine.Shared != nil
-	h.operations, err = run.Operations{Deliveries: h.runner.Dispatcher, Log: h.engine, Store: h.engine, Issues: h.issues, Suspended: shared,
+	h.operations, err = run.Operations{Deliveries: h.actions, Log: h.engine, Store: h.engine, Issues: h.issues, Suspended: shared,
 		Manifest: h.plugins.Manifest, Table: h.live.Table, Ready: h.plugins.WaitReady, Logger: h.logger}.Open(ctx)
 	if err != nil {
 		return err

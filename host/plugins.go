@@ -60,7 +60,7 @@ func (h *Host) startInstalls(ctx context.Context) error {
 		Vetter:     run.Vetter{Reports: h.reports},
 		Plugins:    run.Installed{Manager: func() *plugin.Manager { return h.plugins }, State: h.engine, Logger: h.logger},
 		Settings:   live.Handlers{Live: h.live},
-		State:      run.HandlerState{State: h.engine, Issues: h.issues},
+		State:      h.kept,
 		Codec:      lockfile.Codec{Header: install.LockHeader},
 		MinimumAge: func() time.Duration { return h.live.Config().Marketplace.MinimumReleaseAge },
 		Revoked:    h.sources.Revocation,

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/berth-host/berth/host/bus"
-	"github.com/berth-host/berth/host/delivery"
 	"github.com/berth-host/berth/host/delivery/view"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/install"
@@ -14,12 +13,20 @@ import (
 	"github.com/berth-host/berth/host/wire"
 )
 
+// Actions are what operators do to deliveries; see delivery.Dispatcher.
+type Actions interface {
+	DeadLetters(ctx context.Context, f event.DeadFilter, cursor string, limit int) (list []event.DeadLetter, next string, err error)
+	Redrive(ctx context.Context, f event.DeadFilter) (int, error)
+	Purge(ctx context.Context, f event.DeadFilter) (int, error)
+	Replay(ctx context.Context, handler string, from, to uint64) error
+}
+
 // DeadLetters is the dead letters for the API.
-type DeadLetters struct{ *delivery.Dispatcher }
+type DeadLetters struct{ Actions }
 
 // DeadLetters implements ports.DeadLetters.
 func (l DeadLetters) DeadLetters(ctx context.Context, f event.DeadFilter, cursor string, limit int) ([]wire.DeadLetter, string, error) {
-	dead, next, err := l.Dispatcher.DeadLetters(ctx, f, cursor, limit)
+	dead, next, err := l.Actions.DeadLetters(ctx, f, cursor, limit)
 	list := make([]wire.DeadLetter, len(dead))
 	for i, d := range dead {
 		list[i] = deadLetter(d)
@@ -43,8 +50,8 @@ func deadLetter(d event.DeadLetter) wire.DeadLetter {
 // Replayer replays and skips parts of the log for the API.
 type Replayer struct {
 	*bus.Bus
-	Log        bus.Engine
-	Dispatcher *delivery.Dispatcher
+	Log     bus.Engine
+	Actions Actions
 }
 
 // SeqAt implements ports.Replayer.
@@ -52,7 +59,7 @@ func (r Replayer) SeqAt(ctx context.Context, t time.Time) (uint64, error) { retu
 
 // Replay implements ports.Replayer.
 func (r Replayer) Replay(ctx context.Context, plugin string, from, to uint64) error {
-	return r.Dispatcher.Replay(ctx, plugin, from, to)
+	return r.Actions.Replay(ctx, plugin, from, to)
 }
 
 // Skip implements ports.Replayer.

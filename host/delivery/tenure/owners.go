@@ -80,11 +80,13 @@ func (o *Owners) Hold(handler string) *Hold { return o.holds.get(handler) }
 func (o *Owners) Close() { o.holds.close() }
 
 // Fenced returns a context for the writes of an action on a handler, and whether this host owns
-// it.
+// it. A context with a fence of the handler is one for which this host has taken the handler only
+// for the action, because no host runs it.
 func (o *Owners) Fenced(ctx context.Context, handler string) (_ context.Context, owned bool) {
 	x := o.holds.get(handler)
 	if x == nil {
-		return ctx, false
+		f, taken := spec.FenceOf(ctx)
+		return ctx, taken && f.Unit == handler
 	}
 	return spec.WithFence(ctx, x.Fence()), true
 }
