@@ -1,0 +1,108 @@
+package host
+
+import (
+	"net/http"
+	"slices"
+	"testing"
+
+	"github.com/berth-host/berth/host/pgstore/pgtest"
+	"github.com/berth-host/berth/host/wire"
+)
+
+// members returns two hosts, the first of which runs the handler echo.
+func members(t *testing.T) (owner, other *testHost) {
+	t.Helper()
+	schema := pgtest.Schema(t)
+	owner, other = startMember(t, schema, "a"), startMember(t, schema, "b")
+	eventually(t, "no host runs the handler", func() bool { return owner.runsEcho() || other.runsEcho() })
+	if other.runsEcho() {
+		owner, other = other, owner
+	}
+	return owner, other
+}
+
+// attempts returns the number of attempts at an event, as this host shows them.
+func (s *testHost) attempts(id string) int {
+	var ev wire.Event
+	if status, _ := s.call("GET", "/api/v1/events/"+id, nil, &ev); status != http.StatusOK || len(ev.Deliveries) != 1 {
+		return 0
+	}
+	return len(ev.Deliveries[0].History)
+}
+
+func TestOperatorMayCallAnyHost(t *testing.T) {
+	owner, other := members(t)
+	name := func(s *testHost) string { return s.host.live.Started().Cluster.Name }
+	state := func(s *testHost) (c wire.Cluster) {
+		if status, p := s.call("GET", "/api/v1/cluster", nil, &c); status != http.StatusOK {
+			t.Fatalf("%d %+v", status, p)
+		}
+		return c
+	}
+	runs := func(s *testHost) string {
+		c := state(s)
+		if i := slices.IndexFunc(c.Units, func(u wire.ClusterUnit) bool { return u.Name == "echo" }); i >= 0 {
+			return c.Units[i].Host
+		}
+		return ""
+	}
+	for _, s := range []*testHost{owner, other} {
+		eventually(t, "a host does not show who runs the handler", func() bool { return len(state(s).Members) == 2 && runs(s) == name(owner) })
+		if c := state(s); !c.Shared || c.SettingsDiffer || len(c.Modules) > 0 || c.Problem != "" || c.Host != name(s) {
+			t.Errorf("got %+v", c)
+		}
+	}
+
+	ids := publishSome(t, other, 0, 3)
+	other.delivered(ids)
+	status, p := other.call("POST", "/api/v1/events/replay", wire.Replay{Plugin: "echo", From: "earliest"}, nil)
+	if status != http.StatusAccepted {
+		t.Fatalf("replay: %d %+v", status, p)
+	}
+	eventually(t, "the events are not given to the handler again", func() bool { return other.attempts(ids[2]) == 2 })
+	if status, p := other.call("POST", "/api/v1/events/replay", wire.Replay{Plugin: "unknown", From: "earliest"}, nil); status != http.StatusNotFound {
+		t.Errorf("replay of an unknown plugin: %d %+v", status, p)
+	}
+
+	// A replay of a handler that no host runs.
+	if status, p := other.call("POST", "/api/v1/events/plugins/echo/disable", nil, nil); status != http.StatusOK {
+		t.Fatalf("disable: %d %+v", status, p)
+	}
+	eventually(t, "a host runs it still", func() bool { return runs(other) == "" })
+	if status, p = other.call("POST", "/api/v1/events/replay", wire.Replay{Plugin: "echo", From: "earliest"}, nil); status != http.StatusAccepted {
+		t.Fatalf("replay of a disabled plugin: %d %+v", status, p)
+	}
+	if status, p := owner.call("POST", "/api/v1/events/plugins/echo/enable", nil, nil); status != http.StatusOK {
+		t.Fatalf("enable: %d %+v", status, p)
+	}
+	eventually(t, "the events are not given to the handler a third time", func() bool { return other.attempts(ids[2]) == 3 })
+}
+
+func TestDrainedHostGivesItsHandlersAway(t *testing.T) {
+	owner, other := members(t)
+	path := "/api/v1/cluster/members/" + owner.host.live.Started().Cluster.Name
+	var m wire.ClusterMember
+	if status, p := other.call("POST", path+"/drain", nil, &m); status != http.StatusOK || !m.Draining {
+		t.Fatalf("drain: %d %+v %+v", status, p, m)
+	}
+	eventually(t, "the handler has not moved", func() bool { return other.runsEcho() && !owner.runsEcho() })
+	ids := publishSome(t, owner, 0, 5)
+	owner.delivered(ids)
+	if status, p := owner.call("POST", path+"/undrain", nil, &m); status != http.StatusOK || m.Draining {
+		t.Fatalf("undrain: %d %+v", status, p)
+	}
+	if status, p := other.call("POST", "/api/v1/cluster/members/nobody/drain", nil, nil); status != http.StatusNotFound {
+		t.Errorf("got %d %+v", status, p)
+	}
+}
+
+func TestHostAloneShowsItself(t *testing.T) {
+	s := startCounting(t)
+	var c wire.Cluster
+	if status, p := s.call("GET", "/api/v1/cluster", nil, &c); status != http.StatusOK || c.Shared || len(c.Members) != 1 || c.Members[0].URL != s.host.URL() {
+		t.Errorf("got %d %+v %+v", status, p, c)
+	}
+	if status, p := s.call("POST", "/api/v1/cluster/members/"+c.Host+"/drain", nil, nil); status != http.StatusConflict {
+		t.Errorf("got %d %+v", status, p)
+	}
+}
