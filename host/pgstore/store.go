@@ -83,7 +83,7 @@ func Open(ctx context.Context, cfg Config) (_ *Store, err error) {
 		return nil, err
 	}
 	s.schedule = timed.New(timed.Config{DB: s.db, Now: cfg.Now, Appended: s.published})
-	s.kvState = keyvalue.New(keyvalue.Config{DB: s.db, Quota: cfg.KVBytes, Now: cfg.Now})
+	s.kvState = keyvalue.New(keyvalue.Config{DB: s.db, Quota: cfg.KVBytes, Now: cfg.Now, Logger: cfg.Logger})
 	s.handlers = progress.New(progress.Config{DB: s.db, Event: s.Event, Quota: cfg.KVBytes, Now: cfg.Now, Logger: cfg.Logger,
 		Published: func(children []event.Receipt) {
 			s.Added(children)
