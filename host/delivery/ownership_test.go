@@ -267,8 +267,8 @@ func TestFencedWriteGivesHandlerUp(t *testing.T) {
 	if last := x.Last(); last != 3 {
 		t.Errorf("the child is published: the last event is %d", last)
 	}
-	await(t, "it is logged", func() bool { return strings.Contains(x.logged.String(), "another host owns") })
-	if text := x.logged.String(); strings.Count(text, "another host owns") != 1 || strings.Contains(text, "level=ERROR") {
+	await(t, "it is logged", func() bool { return strings.Contains(x.logged.String(), "does not own the handler") })
+	if text := x.logged.String(); strings.Count(text, "does not own the handler") != 1 || strings.Contains(text, "level=ERROR") {
 		t.Errorf("the log is %s", text)
 	}
 	if s := x.ha.Stats(); s.Open != 0 {

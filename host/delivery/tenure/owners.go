@@ -93,7 +93,7 @@ func (o *Owners) Fenced(ctx context.Context, handler string) (_ context.Context,
 
 // lost gives up a handler whose tenure is lost.
 func (o *Owners) lost(handler string, x *Hold) {
-	o.cfg.Logger.Info("another host owns the handler; its open attempts are cancelled and their events delivered there",
+	o.cfg.Logger.Info("this host does not own the handler any more; open attempts are cancelled and their events delivered again",
 		"plugin", handler, "epoch", x.Epoch())
 	o.giveUp(context.Background(), handler, x)
 }
