@@ -30,7 +30,7 @@ func layer(path string) int {
 		return 5
 	case top == "doctor":
 		return 4 // it examines every part
-	case top == "live" || top == "run" || top == "sources" || top == "desk" || top == "backup" || top == "member":
+	case top == "live" || top == "run" || top == "sources" || top == "desk" || top == "backup" || top == "member" || top == "engine":
 		return 3 // they join leaves
 	case top == "event" || top == "wire":
 		return 1
@@ -145,7 +145,7 @@ func TestImportsRunOneWay(t *testing.T) {
 			from, to := layer(pkg.ImportPath), layer(imp)
 			sameLeaf := from == to && leaf(pkg.ImportPath) == leaf(imp)
 			if to >= from && !sameLeaf && from != 0 {
-				t.Errorf("%s imports %s: imports run cmd → host → doctor → live, run, sources, member → leaves → event, wire → spec, fault", pkg.ImportPath, imp)
+				t.Errorf("%s imports %s: imports run cmd → host → doctor → live, run, sources, member, engine → leaves → event, wire → spec, fault", pkg.ImportPath, imp)
 			}
 		}
 		if strings.HasPrefix(pkg.ImportPath, module+"abi") || strings.HasPrefix(pkg.ImportPath, module+"plugins-src") {
