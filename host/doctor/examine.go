@@ -48,7 +48,7 @@ func Examine(ctx context.Context, e Examination) Report {
 	e.machine(&r, c, path, pid)
 	r.Add(e.compiler(ctx, c.Vet))
 	r.Add(stored)
-	if stored.Level == OK && c.Bus.Engine != config.EngineMemory {
+	if stored.Level == OK && c.Bus.Engine == config.EngineSQLite {
 		r.Add(readStore(ctx, filepath.Join(e.DataDir, StoreFile))...)
 	}
 	e.service(ctx, &r, c, found.InUse, began)

@@ -50,6 +50,9 @@ func inspectStore(ctx context.Context, c *config.Config, dir string) (datafile.I
 		return datafile.Inspection{}, Warn(check, "bus.engine is memory: events, orders and outcomes are lost when the host stops",
 			"bus: {engine: sqlite}, unless that is intended")
 	}
+	if c.Bus.Engine == config.EnginePostgres {
+		return datafile.Inspection{}, Good(check, "bus.engine is postgres: the database at bus.postgres.url has it, and its server checks it")
+	}
 	path := filepath.Join(dir, StoreFile)
 	found, err := datafile.Inspect(ctx, path, Evidence(dir)...)
 	switch {

@@ -37,6 +37,10 @@ type Config struct {
 	Logger  *slog.Logger
 }
 
+// NoBackup is why a host with a database makes no backup of it.
+const NoBackup = "bus.engine is postgres: back up the database with pg_dump, or as its server is backed up, and the data directory of each " +
+	"host as files"
+
 // CommitSpan starts the span of a transaction that stores n events.
 type CommitSpan func(ctx context.Context, n int) (_ context.Context, end func(error))
 

@@ -77,8 +77,7 @@ func (e *Engine) openPostgres(ctx context.Context, cfg Config, p config.Postgres
 		return errors.Join(err, s.Close())
 	}
 	e.Engine, e.Shared, e.shut = s, shared{leases, s}, leases.Close
-	e.NoCopy = "bus.engine is postgres: back up the database with pg_dump, or as its server is backed up, and the data directory of each " +
-		"host as files"
+	e.NoCopy = NoBackup
 	e.bound(cfg)
 	db := boundedOrders{s.Orders(), e.Retention, cfg.Commit}
 	e.Orders = func(*bus.Bus) orders.Repository { return orders.NewTable(db) }

@@ -41,6 +41,12 @@ func Mark(dataDir, configPath string, shared bool) error {
 	return fault.Disk("the data directory", err)
 }
 
+// Marked reports whether the host with a data directory shares its store with others.
+func Marked(dataDir string) bool {
+	_, err := os.Stat(filepath.Join(dataDir, markFile))
+	return err == nil
+}
+
 // Tokens returns the tokens of the host with a data directory: those in it, or those in the
 // database that the host shares with others. The caller calls done.
 func Tokens(ctx context.Context, dataDir string, env func(string) (string, bool)) (tokens auth.Tokens, done func(), err error) {

@@ -87,6 +87,8 @@ type bundle struct {
 	now   time.Time
 	seq   uint64
 	event *event.Event
+
+	shared bool // see Config.Shared
 }
 
 func setup(t testing.TB) *bundle {
@@ -101,7 +103,7 @@ func setup(t testing.TB) *bundle {
 
 // start opens a tracker with the documents of the store, as a restart does.
 func (b *bundle) start() {
-	tracker, err := Open(context.Background(), Config{Store: b.store,
+	tracker, err := Open(context.Background(), Config{Store: b.store, Shared: b.shared,
 		Normalise: func(headline string) string { return digits.ReplaceAllString(headline, "#") },
 		Top: func(message string) *spec.Frame {
 			_, at, found := strings.Cut(message, "\nat ")

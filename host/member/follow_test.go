@@ -3,6 +3,7 @@ package member_test
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,21 +15,40 @@ import (
 // followed is a Follower at work in a bubble with a clock of its own.
 type followed struct {
 	*member.Follower
-	calls map[string]int
-	errs  map[string]error
-	block chan struct{} // not nil: kind slow waits for it
+	mu    sync.Mutex
+	calls int           // of kind token
+	err   error         // that they answer
+	block chan struct{} // kind slow waits for it
+}
+
+// called fails the test unless there were n calls, once nothing is at work.
+func (f *followed) called(t *testing.T, n int) {
+	t.Helper()
+	synctest.Wait()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.calls != n {
+		t.Errorf("%d calls, want %d", f.calls, n)
+	}
+}
+
+// answer sets the error of later calls.
+func (f *followed) answer(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.err = err
 }
 
 func follow(t *testing.T, test func(*followed)) {
 	synctest.Test(t, func(t *testing.T) {
-		f := &followed{calls: make(map[string]int), errs: make(map[string]error), block: make(chan struct{})}
-		call := func(kind string) func(context.Context) error {
-			return func(context.Context) error {
-				f.calls[kind]++
-				return f.errs[kind]
-			}
-		}
-		f.Follower = member.NewFollower(map[string]func(context.Context) error{"token": call("token"),
+		f := &followed{block: make(chan struct{})}
+		f.Follower = member.NewFollower(map[string]func(context.Context) error{
+			"token": func(context.Context) error {
+				f.mu.Lock()
+				defer f.mu.Unlock()
+				f.calls++
+				return f.err
+			},
 			"slow": func(ctx context.Context) error {
 				select {
 				case <-f.block:
@@ -54,35 +74,23 @@ func TestChangedKindIsFollowedOnce(t *testing.T) {
 			f.See(map[string]uint64{"token": 1, "slow": 9}) // slow delays no other
 			synctest.Wait()
 		}
-		if f.calls["token"] != 1 {
-			t.Errorf("%d calls, want 1", f.calls["token"])
-		}
+		f.called(t, 1)
 		f.See(map[string]uint64{"token": 2})
-		synctest.Wait()
-		if f.calls["token"] != 2 {
-			t.Errorf("%d calls, want 2", f.calls["token"])
-		}
+		f.called(t, 2)
 	})
 }
 
 func TestFailedFollowIsRepeated(t *testing.T) {
 	follow(t, func(f *followed) {
-		f.errs["token"] = fault.New(fault.Unavailable, "away")
+		f.answer(fault.New(fault.Unavailable, "away"))
 		f.See(map[string]uint64{"token": 1})
-		time.Sleep(3500 * time.Millisecond) // of the bubble's clock
-		if f.calls["token"] != 4 {
-			t.Errorf("%d calls, want 4", f.calls["token"])
-		}
-		f.errs["token"] = fault.New(fault.Invalid, "only another change repairs it")
-		time.Sleep(time.Minute)
-		if f.calls["token"] != 5 {
-			t.Errorf("%d calls, want 5", f.calls["token"])
-		}
-		f.errs["token"] = nil
+		<-time.After(3500 * time.Millisecond) // by the clock of the bubble
+		f.called(t, 4)
+		f.answer(fault.New(fault.Invalid, "only another change repairs it"))
+		<-time.After(time.Minute)
+		f.called(t, 5)
+		f.answer(nil)
 		f.See(map[string]uint64{"token": 2})
-		synctest.Wait()
-		if f.calls["token"] != 6 {
-			t.Errorf("%d calls, want 6", f.calls["token"])
-		}
+		f.called(t, 6)
 	})
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/berth-host/berth/host/backup"
 	"github.com/berth-host/berth/host/backup/archive"
 	"github.com/berth-host/berth/host/doctor"
+	"github.com/berth-host/berth/host/engine"
 	"github.com/berth-host/berth/host/live"
 	"github.com/berth-host/berth/host/wire"
 )
@@ -42,6 +43,9 @@ func BackupCommand(env *command.Env) *cobra.Command {
 			}
 			if a.DataDir == "" && os.Getenv("BERTH_DATA_DIR") == "" && configPath != "" {
 				a.DataDir = live.DataDirOf(configPath)
+			}
+			if os.Getenv("BERTH_URL") == "" && engine.Marked(a.DataDirectory()) {
+				return errors.New(engine.NoBackup)
 			}
 			if os.Getenv("BERTH_URL") == "" && !backup.InUse(ctx, a.DataDirectory(), doctor.StoreFile) {
 				return a.saveOffline(ctx, args[0], cmp.Or(configPath, live.DefaultPath), force)
