@@ -2,6 +2,7 @@ package pgstore_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -128,5 +129,77 @@ func TestSeenLog(t *testing.T) {
 	}
 	if !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), "another log") {
 		t.Errorf("another log: got %v", err)
+	}
+}
+
+// TestUnreadableEvent overwrites an envelope, as no host does: readers stop there until an
+// operator skips the event.
+func TestUnreadableEvent(t *testing.T) {
+	schema := pgtest.Schema(t)
+	s := openWith(t, pgstore.Config{Schema: schema, Window: bus.NewWindow(bus.WindowConfig{Events: 1})})
+	if _, err := s.Append(t.Context(), logtest.Numbered(t, "k", 10)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.SetCursor(t.Context(), event.Cursor{Name: "handler/h", Seq: 2}); err != nil {
+		t.Fatal(err)
+	}
+	exec(t, `UPDATE `+schema+`.events SET envelope = 'x' WHERE seq = 5`)
+	if records, err := s.Read(t.Context(), 1, 100); len(records) != 4 || err != nil {
+		t.Errorf("before it: got %d events, %v", len(records), err)
+	}
+	var bad *event.Unreadable
+	if _, err := s.Read(t.Context(), 5, 100); !errors.As(err, &bad) || bad.Seq != 5 || !fault.Is(err, fault.Unavailable) {
+		t.Errorf("at it: got %v", err)
+	}
+	for _, tt := range []struct {
+		from, to uint64
+		want     fault.Code
+	}{{4, 5, fault.Conflict}, {20, 21, fault.NotFound}, {5, 4, fault.Invalid}, {0, 1, fault.Invalid}} {
+		_, err := s.Skip(t.Context(), tt.from, tt.to)
+		logtest.WantCode(t, fmt.Sprint("skip ", tt.from, " to ", tt.to), err, tt.want)
+	}
+	for range 2 {
+		done, err := s.Skip(t.Context(), 5, 5)
+		if err != nil || len(done.Handlers) != 1 || done.Handlers[0] != "h" {
+			t.Fatalf("Skip: got %+v, %v", done, err)
+		}
+	}
+	if all := logtest.ReadAll(t, s, 1, 3); len(all) != 9 || all[4].Seq != 6 {
+		t.Errorf("after the skip: got %d events", len(all))
+	}
+	if list, err := s.Events(t.Context(), event.Query{Limit: 100}); len(list) != 9 || err != nil {
+		t.Errorf("the list: got %d events, %v", len(list), err)
+	}
+	if list, err := s.Deliveries(t.Context(), 5); err != nil || len(list) != 1 || list[0].ErrorClass != event.ClassUnreadable {
+		t.Errorf("its delivery: got %+v, %v", list, err)
+	}
+	// A host that starts, or that gets the event from another one, passes over it too.
+	other := openWith(t, pgstore.Config{Schema: schema})
+	if all := logtest.ReadAll(t, other, 1, 100); len(all) != 9 {
+		t.Errorf("another host: got %d events", len(all))
+	}
+}
+
+// TestLargeEvents reads events that are too large for one page.
+func TestLargeEvents(t *testing.T) {
+	schema := pgtest.Schema(t)
+	one, two := openWith(t, pgstore.Config{Schema: schema}), openWith(t, pgstore.Config{Schema: schema, Window: bus.NewWindow(bus.WindowConfig{Bytes: 1})})
+	data := []byte(`"` + strings.Repeat("x", 1000_000) + `"`)
+	var events []*event.Event
+	for range 25 {
+		events = append(events, logtest.Make(t, event.Draft{Data: data}))
+	}
+	receipts, err := one.Append(t.Context(), events)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := two.Wait(t.Context(), receipts[24].Seq-1); err != nil {
+		t.Fatal(err)
+	}
+	if records, err := two.Read(t.Context(), 1, 100); err != nil || len(records) == 0 || len(records) > 9 {
+		t.Errorf("one read: got %d events, %v", len(records), err)
+	}
+	if all := logtest.ReadAll(t, two, 1, 100); len(all) != 25 {
+		t.Errorf("got %d events", len(all))
 	}
 }

@@ -37,9 +37,11 @@ func readServer(ctx context.Context, c *pgx.Conn) (s server, err error) {
 // checkServer refuses a server on which a committed write can be lost, or which is not one
 // to write to.
 func checkServer(ctx context.Context, c *pgx.Conn, log *slog.Logger) error {
-	s, err := readServer(ctx, c)
+	limited, cancel := context.WithTimeout(ctx, transactionLimit)
+	defer cancel()
+	s, err := readServer(limited, c)
 	if err != nil {
-		return Coded("check the PostgreSQL server", err)
+		return Coded("check the PostgreSQL server", unanswered(ctx, err))
 	}
 	if err := s.check(); err != nil {
 		return err

@@ -134,7 +134,11 @@ func (l *Log) Wait(ctx context.Context, after uint64) error {
 	return nil
 }
 
-const maxRead = 4096 // records that one Read returns at most
+const (
+	maxRead = 4096 // records that one Read returns at most
+	// maxReadBytes bounds the envelopes that one statement reads, except for the last one.
+	maxReadBytes = 8 << 20
+)
 
 // Read implements bus.Log. It returns no event above Last: the window gets those first.
 func (l *Log) Read(ctx context.Context, from uint64, limit int) (records []event.Record, err error) {
@@ -164,12 +168,18 @@ func (l *Log) Read(ctx context.Context, from uint64, limit int) (records []event
 	return records, nil
 }
 
-// readRange returns events from one Seq to another, both included, at most limit. It passes
-// over those that were skipped. With an error it also returns those before.
+// selectRange selects events from one Seq to another, at most so many events and bytes.
+const selectRange = `SELECT seq, envelope, origin FROM (
+	SELECT seq, envelope, origin, sum(octet_length(envelope)) OVER (ORDER BY seq) - octet_length(envelope) AS before FROM (
+		SELECT seq, envelope, origin FROM events WHERE seq >= $1 AND seq <= $2 ORDER BY seq LIMIT $3) AS page) AS sized
+	WHERE before < $4 ORDER BY seq`
+
+// readRange returns events from one Seq to another, both included, at most limit, and fewer if
+// they are large. It passes over those that were skipped. With an error it also returns those
+// before.
 func readRange(ctx context.Context, tx pgx.Tx, from, to uint64, limit int) ([]event.Record, error) {
 	for {
-		rows, err := tx.Query(ctx, `SELECT seq, envelope, origin FROM events WHERE seq >= $1 AND seq <= $2 ORDER BY seq LIMIT $3`,
-			signed(from), signed(to), limit)
+		rows, err := tx.Query(ctx, selectRange, signed(from), signed(to), limit, maxReadBytes)
 		records, err := scan(rows, err)
 		var bad *event.Unreadable
 		if !errors.As(err, &bad) || len(records) > 0 {

@@ -137,12 +137,16 @@ func (l *Log) read(ctx context.Context) (more bool, err error) {
 		l.window.Trim(h.Trimmed + 1)
 	}
 	l.add(records)
-	if more = len(records) == tailPage; !more && h.Seq > l.window.Last() {
-		// The last events up to there were trimmed before they were read.
-		l.newest = event.Record{}
-		l.window.Reset(h.Seq)
+	switch {
+	case h.Seq == l.window.Last():
+		return false, nil
+	case len(records) > 0:
+		return true, nil
 	}
-	return more, nil
+	// The last events up to there were trimmed before they were read.
+	l.newest = event.Record{}
+	l.window.Reset(h.Seq)
+	return false, nil
 }
 
 // compare returns an error when the database is not the one that this host has read from, with
