@@ -1,0 +1,134 @@
+package engine_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/berth-host/berth/host/auth"
+	"github.com/berth-host/berth/host/config"
+	"github.com/berth-host/berth/host/engine"
+	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/pgstore/pgtest"
+	"github.com/berth-host/berth/host/secret"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(pgtest.Wrap(m)) }
+
+// open opens the engine of a configuration.
+func open(t *testing.T, text string) *engine.Engine {
+	t.Helper()
+	c, err := config.Parse("f.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	e, err := engine.Open(t.Context(), engine.Config{Settings: func() config.Bus { return c.Bus }, File: filepath.Join(dir, "berth.db"),
+		Secrets: secret.Source{Directory: secret.Directory(dir)}, Env: os.LookupEnv, Logger: slog.New(slog.DiscardHandler),
+		Commit: func(ctx context.Context, _ int) (context.Context, func(error)) { return ctx, func(error) {} }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return e
+}
+
+// Each engine refuses a publisher at its bound, after it has reclaimed what it can.
+func TestEveryEngineIsBounded(t *testing.T) {
+	for name, text := range map[string]string{
+		"memory":   "bus: {engine: memory, max_size: 2MiB}\n",
+		"sqlite":   "bus: {max_size: 2MiB}\n",
+		"postgres": fmt.Sprintf("bus: {engine: postgres, max_size: 2MiB, postgres: {url: %q, schema: %s}}\n", pgtest.URL(t), pgtest.Schema(t)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := open(t, text)
+			if (e.Shared != nil) != (name == "postgres") || (e.Copy != nil) != (name == "sqlite") || e.Copy == nil && e.NoCopy == "" {
+				t.Errorf("shared %v, copy %v, %q", e.Shared != nil, e.Copy != nil, e.NoCopy)
+			}
+			if err := e.SetCursor(t.Context(), event.Cursor{Name: event.HandlerCursors("x").Position}); err != nil { // nothing can be reclaimed
+				t.Fatal(err)
+			}
+			var err error
+			for n := range 64 {
+				ev, failed := event.New(event.Draft{Type: "t", Data: []byte(`"` + strings.Repeat("x", 100<<10) + `"`), IdempotencyKey: fmt.Sprint(n)})
+				if failed != nil {
+					t.Fatal(failed)
+				}
+				var receipts []event.Receipt
+				if receipts, err = e.Append(t.Context(), []*event.Event{ev}); err == nil {
+					err = receipts[0].Err
+				}
+				if err != nil {
+					break
+				}
+			}
+			if !fault.Is(err, fault.Exhausted) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+func TestTokensAreWhereTheHostHasThem(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	use := func() (auth.Tokens, error) {
+		tokens, done, err := engine.Tokens(t.Context(), dir, os.LookupEnv)
+		if err == nil {
+			t.Cleanup(done)
+		}
+		return tokens, err
+	}
+	if tokens, err := use(); err != nil || tokens != auth.Files(dir) || engine.Marked(dir) {
+		t.Errorf("a host alone: got %v, %v", tokens, err)
+	}
+	yaml := filepath.Join(dir, "berth.yaml")
+	text := fmt.Sprintf("bus: {engine: postgres, postgres: {url: %q, schema: %s}}\n", pgtest.URL(t), pgtest.Schema(t))
+	if err := os.WriteFile(yaml, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := engine.Mark(dir, yaml, true); err != nil || !engine.Marked(dir) {
+		t.Fatal(err)
+	}
+	first, err := use()
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, _, err := first.Create(t.Context(), "ci", []string{"read"}, time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := use()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if list, err := second.List(t.Context()); err != nil || len(list) != 1 || list[0].ID != token.ID {
+		t.Errorf("got %v, %v", list, err)
+	}
+	if err := os.Remove(yaml); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := use(); !fault.Is(err, fault.NotFound) || !strings.Contains(err.Error(), yaml) {
+		t.Errorf("without the configuration: got %v", err)
+	}
+	if err := engine.Mark(dir, yaml, false); err != nil {
+		t.Fatal(err)
+	}
+	if tokens, err := use(); err != nil || tokens != auth.Files(dir) {
+		t.Errorf("alone again: got %v, %v", tokens, err)
+	}
+}
