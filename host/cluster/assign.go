@@ -33,7 +33,7 @@ func assign(hosts []spec.Member, owners map[string]string) map[string]string {
 	for _, h := range hosts {
 		a.load[h.ID] = 0
 	}
-	a.place(jobs, anywhere)
+	a.fill(jobs, anywhere)
 
 	// The largest groups come first, since they bind most; plugins with one unit come together last.
 	var singles []pair
@@ -130,7 +130,7 @@ type assignment struct {
 	units  int            // so far
 }
 
-// spread places units so that all that are placed so far are spread evenly, and these by themselves
+// spread places units so that all so far are spread evenly, and these by themselves
 // over that many hosts; 1 is no bound.
 func (a *assignment) spread(pairs []pair, hosts int) {
 	units, _ := sizes(pairs)
@@ -140,19 +140,19 @@ func (a *assignment) spread(pairs []pair, hosts int) {
 	a.units += units
 	all, own := newShare(a.units, len(a.load), a.load), newShare(units, hosts, make(map[string]int))
 	inGroup := func(p pair) bool { return own.fits(p.host) }
-	placed := func(p pair) {
+	added := func(p pair) {
 		all.add(p.host)
 		own.add(p.host)
 	}
-	a.place(pairs, func(p pair) bool { return all.fits(p.host) && inGroup(p) }, placed)
-	a.place(pairs, inGroup, placed)
-	a.place(pairs, anywhere, placed)
+	a.fill(pairs, func(p pair) bool { return all.fits(p.host) && inGroup(p) }, added)
+	a.fill(pairs, inGroup, added)
+	a.fill(pairs, anywhere, added)
 }
 
 func anywhere(pair) bool { return true }
 
-// place gives each unit to the host with the highest weight that fits, first to its owner.
-func (a *assignment) place(pairs []pair, fits func(pair) bool, placed ...func(pair)) {
+// fill gives each unit to the host with the highest weight that fits, first to its owner.
+func (a *assignment) fill(pairs []pair, fits func(pair) bool, added ...func(pair)) {
 	slices.SortFunc(pairs, func(p, q pair) int {
 		return cmp.Or(cmp.Compare(q.weight, p.weight), cmp.Compare(p.unit, q.unit), cmp.Compare(p.host, q.host))
 	})
@@ -160,7 +160,7 @@ func (a *assignment) place(pairs []pair, fits func(pair) bool, placed ...func(pa
 		for _, p := range pairs {
 			if (p.owns || !owner) && a.result[p.unit] == "" && fits(p) {
 				a.result[p.unit] = p.host
-				for _, f := range placed {
+				for _, f := range added {
 					f(p)
 				}
 			}

@@ -142,15 +142,15 @@ func TestJoinAndLeaveMoveTheirShareOnly(t *testing.T) {
 		hosts := drawHosts(t, false)
 		n := len(hosts[0].Units)
 		owners := make(map[string]string)
-		settle := func(hosts []spec.Member) map[string]string {
+		converge := func(hosts []spec.Member) map[string]string {
 			next := owners
 			for range 6 {
 				next = cluster.Assign(hosts, next)
 			}
 			return next
 		}
-		owners = settle(hosts)
-		joined := settle(append(slices.Clone(hosts), spec.Member{ID: "new", Units: hosts[0].Units}))
+		owners = converge(hosts)
+		joined := converge(append(slices.Clone(hosts), spec.Member{ID: "new", Units: hosts[0].Units}))
 		if got, limit := moved(owners, joined), n/(len(hosts)+1)+8; got > limit {
 			t.Fatalf("a join of host %d moves %d of %d units, want at most %d", len(hosts)+1, got, n, limit)
 		}
@@ -158,7 +158,7 @@ func TestJoinAndLeaveMoveTheirShareOnly(t *testing.T) {
 			return
 		}
 		gone := count(owners, func(string) bool { return true })[hosts[0].ID]
-		if got, limit := moved(owners, settle(hosts[1:])), gone+6; got > limit {
+		if got, limit := moved(owners, converge(hosts[1:])), gone+6; got > limit {
 			t.Fatalf("when a host with %d units leaves, %d units move", gone, got)
 		}
 	})

@@ -27,10 +27,10 @@ const (
 	watchEvery   = 100 * time.Millisecond // timers do not run while a machine is suspended
 	callTimeout  = 2 * time.Second        // of the other calls of the ledger
 
-	maxTakes  = 16              // at a time
-	maxMoving = 2               // units that a host gives away at a time for balance
-	movingFor = 5 * time.Second // a unit that nobody has taken by then is no longer counted
-	settleFor = 10 * time.Second
+	maxTakes       = 16              // at a time
+	maxRebalancing = 2               // units that a host gives away at a time for balance
+	rebalanceFor   = 5 * time.Second // a unit that nobody has taken by then is no longer counted
+	joinFor        = 10 * time.Second
 
 	minRetry = time.Second // after a unit has failed to start
 	maxRetry = time.Minute
@@ -77,26 +77,26 @@ type Cluster struct {
 	jobs    *jobs
 	started time.Duration
 
-	mu       sync.Mutex
-	tenures  map[string]*Tenure
-	busy     map[string]bool // units that a goroutine takes, stops or gives away, and expiring
-	taking   int
-	moving   map[string]time.Duration // units that were given away for balance, and until when they count
-	failed   map[string]failure       // units that could not be started here
-	orphans  map[string]orphan        // units with commands that this host waits for
-	sight    sight
-	view     spec.ClusterView
-	number   uint64 // of the newest renewal that was sent
-	applied  uint64 // and of the one that the view is of
-	renewed  time.Duration
-	joined   bool // a renewal was confirmed
-	draining bool
-	leaving  bool
-	rival    *spec.Beating // a member of the same name that was there before this one
-	fatal    error
-	offset   time.Duration // of this host's clock
-	cutOff   bool          // it was logged that the lease cannot be renewed
-	stats    Stats
+	mu          sync.Mutex
+	tenures     map[string]*Tenure
+	busy        map[string]bool // units that a goroutine takes, stops or gives away, and expiring
+	taking      int
+	rebalancing map[string]time.Duration // units that were given away for balance, and until when they count
+	failed      map[string]failure       // units that could not be started here
+	orphans     map[string]orphan        // units with commands that this host waits for
+	sight       sight
+	view        spec.ClusterView
+	number      uint64 // of the newest renewal that was sent
+	applied     uint64 // and of the one that the view is of
+	renewed     time.Duration
+	joined      bool // a renewal was confirmed
+	draining    bool
+	leaving     bool
+	rival       *spec.Beating // a member of the same name that was there before this one
+	fatal       error
+	offset      time.Duration // of this host's clock
+	cutOff      bool          // it was logged that the lease cannot be renewed
+	stats       Stats
 
 	commands commands // those for this member
 }
@@ -122,7 +122,7 @@ func New(cfg Config) *Cluster {
 		cfg: cfg, self: cfg.Member().ID, log: cfg.Logger, clock: cfg.Clock, started: cfg.Clock(),
 		kick:    make(chan struct{}, 1),
 		tenures: make(map[string]*Tenure), busy: make(map[string]bool),
-		moving: make(map[string]time.Duration), failed: make(map[string]failure),
+		rebalancing: make(map[string]time.Duration), failed: make(map[string]failure),
 		orphans: make(map[string]orphan),
 	}
 	c.jobs = newJobs(cfg.Jobs, c.log)
@@ -297,9 +297,9 @@ func (c *Cluster) applyView(r beatResult) (changed bool) {
 			c.lose(t, "another host has ended the lease")
 		}
 	}
-	for unit, until := range c.moving {
+	for unit, until := range c.rebalancing {
 		if u, _ := c.unit(unit); r.received >= until || u.Owner != "" && u.Owner != c.self {
-			delete(c.moving, unit)
+			delete(c.rebalancing, unit)
 		}
 	}
 	return changed

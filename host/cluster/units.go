@@ -50,12 +50,12 @@ func (c *Cluster) releaseSurplus(ctx context.Context, now time.Duration, runnabl
 	for unit, t := range c.tenures {
 		_, can := slices.BinarySearch(runnable, unit)
 		stop := c.draining || c.leaving || !can
-		move := owners[unit] != "" && owners[unit] != c.self && now >= t.movable && len(c.moving) < maxMoving
+		move := owners[unit] != "" && owners[unit] != c.self && now >= t.movable && len(c.rebalancing) < maxRebalancing
 		if !stop && !move || !c.begin(unit) {
 			continue
 		}
 		if !stop {
-			c.moving[unit] = now + c.cfg.Grace + movingFor
+			c.rebalancing[unit] = now + c.cfg.Grace + rebalanceFor
 		}
 		c.start(ctx, unit, func() bool { return c.release(ctx, t) })
 	}
@@ -148,7 +148,7 @@ func (c *Cluster) acquire(ctx context.Context, unit string, seen spec.Unit) *Ten
 		return nil
 	}
 	t := newTenure(spec.Fence{Unit: unit, Epoch: epoch}, c.clock, renewed)
-	if now := c.clock(); now-c.started >= settleFor { // hosts that start together share the units at once
+	if now := c.clock(); now-c.started >= joinFor { // hosts that start together share the units at once
 		t.movable = now + c.cfg.Hold
 	}
 	c.mu.Lock()

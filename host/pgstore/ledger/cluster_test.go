@@ -50,7 +50,7 @@ func (f *fleet) start(name, schema string) *node {
 	return n
 }
 
-func (n *node) reach() error {
+func (n *node) connected() error {
 	select {
 	case <-n.cut:
 		return fault.New(fault.Unavailable, "the database cannot be reached")
@@ -60,21 +60,21 @@ func (n *node) reach() error {
 }
 
 func (n *node) Beat(ctx context.Context, m spec.Beating) (spec.ClusterView, error) {
-	if err := n.reach(); err != nil {
+	if err := n.connected(); err != nil {
 		return spec.ClusterView{}, err
 	}
 	return n.host.Beat(ctx, m)
 }
 
 func (n *node) Leave(ctx context.Context, id string) error {
-	if err := n.reach(); err != nil {
+	if err := n.connected(); err != nil {
 		return err
 	}
 	return n.host.Leave(ctx, id)
 }
 
 func (n *node) Give(ctx context.Context, f spec.Fence) error {
-	if err := n.reach(); err != nil {
+	if err := n.connected(); err != nil {
 		return err
 	}
 	return n.host.Give(ctx, f)
