@@ -12,6 +12,7 @@ import (
 
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/pgstore/conn"
 	"github.com/berth-host/berth/host/spec"
 )
 
@@ -82,7 +83,8 @@ func Load(ctx context.Context, tx pgx.Tx, list []*event.Effects, l Limits) (*Bat
 			names[name{e.Plugin, e.Reads[i].Key}] = true
 		}
 	}
-	return load(ctx, tx, plugins, names, l)
+	b, _, err := load(ctx, tx, nil, plugins, names, l)
+	return b, err
 }
 
 const (
@@ -92,14 +94,15 @@ const (
 		FROM unnest($1::text[], $2::bytea[], $3::bool[]) AS n (plugin, key, compared) JOIN kv USING (plugin, key)`
 )
 
-// load locks the usage rows of plugins, ascending and made if they are missing, and reads keys;
-// those that are true in names are compared by their bytes. The keys are read by a statement
-// after the one that locks, whose snapshot has the writes of all earlier holders of the locks.
-func load(ctx context.Context, tx pgx.Tx, plugins []string, names map[name]bool, l Limits) (*Batch, error) {
+// load locks the units of fences and returns those that are past, locks the usage rows of
+// plugins, ascending and made if they are missing, and reads keys; those that are true in names
+// are compared by their bytes. The keys are read by a statement after the one that locks, whose
+// snapshot has the writes of all earlier holders of the locks.
+func load(ctx context.Context, tx pgx.Tx, fences []spec.Fence, plugins []string, names map[name]bool, l Limits) (*Batch, []spec.Fence, error) {
 	b := &Batch{tx: tx, quota: l.Quota, now: l.Now.UnixNano(), entries: make(map[name]*entry, len(names)), usage: make(map[string]*usage)}
 	plugins = slices.Compact(slices.Sorted(slices.Values(plugins)))
 	if len(plugins) == 0 {
-		return b, nil
+		return b, nil, nil
 	}
 	var owners []string
 	var keys [][]byte
@@ -109,6 +112,7 @@ func load(ctx context.Context, tx pgx.Tx, plugins []string, names map[name]bool,
 		owners, keys, compared = append(owners, n.plugin), append(keys, []byte(n.key)), append(compared, compare)
 	}
 	var batch pgx.Batch
+	stale := conn.QueueStale(&batch, fences)
 	batch.Queue(makeUsage, plugins)
 	batch.Queue(lockUsage, plugins).Query(func(rows pgx.Rows) error {
 		var plugin string
@@ -120,7 +124,10 @@ func load(ctx context.Context, tx pgx.Tx, plugins []string, names map[name]bool,
 		return err
 	})
 	batch.Queue(readKeys, owners, keys, compared).Query(func(rows pgx.Rows) error { return b.scan(rows) })
-	return b, tx.SendBatch(ctx, &batch).Close()
+	if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
+		return nil, nil, err
+	}
+	return b, stale(), nil
 }
 
 func (b *Batch) scan(rows pgx.Rows) error {

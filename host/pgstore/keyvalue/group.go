@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -114,7 +115,7 @@ func (s *State) store(plugin string) {
 	}
 }
 
-// next takes the next group, which has one fence; nil when no write waits.
+// next takes the next group; nil when no write waits.
 func (s *State) next(plugin string) (group []*op) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -125,9 +126,6 @@ func (s *State) next(plugin string) (group []*op) {
 		if o.ctx.Err() != nil {
 			continue // its caller has gone
 		}
-		if len(group) > 0 && (o.fenced != group[0].fenced || o.fence != group[0].fence) {
-			break
-		}
 		group, size = append(group, o), size+len(o.value)
 	}
 	if s.queues[plugin] = waiting[n:]; group == nil {
@@ -136,22 +134,27 @@ func (s *State) next(plugin string) (group []*op) {
 	return group
 }
 
-// storeGroup stores a group in one transaction.
+// storeGroup stores a group in one transaction. It compares the fences in the round trip that
+// locks and reads the rest; a write under one that is past is refused alone.
 func (s *State) storeGroup(plugin string, group []*op) error {
-	ctx := s.base
-	if group[0].fenced {
-		ctx = spec.WithFence(ctx, group[0].fence)
-	}
-	err := s.cfg.DB.Write(ctx, "write keys", func(ctx context.Context, tx pgx.Tx) error {
-		names := make(map[name]bool, len(group))
-		for _, o := range group {
-			names[o.name] = names[o.name] || o.kind == swap
+	names := make(map[name]bool, len(group))
+	var fences []spec.Fence
+	for _, o := range group {
+		names[o.name] = names[o.name] || o.kind == swap
+		if o.fenced && !slices.Contains(fences, o.fence) {
+			fences = append(fences, o.fence)
 		}
-		b, err := load(ctx, tx, []string{plugin}, names, s.limits())
+	}
+	err := s.cfg.DB.Write(s.base, "write keys", func(ctx context.Context, tx pgx.Tx) error {
+		b, stale, err := load(ctx, tx, fences, []string{plugin}, names, s.limits())
 		if err != nil {
 			return err
 		}
 		for _, o := range group {
+			if o.fenced && slices.Contains(stale, o.fence) {
+				o.refused = fmt.Errorf("unit %s, epoch %d: %w", o.fence.Unit, o.fence.Epoch, spec.ErrFenced)
+				continue
+			}
 			if o.refused, err = b.do(ctx, o); err != nil {
 				return err
 			}

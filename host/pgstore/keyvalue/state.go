@@ -133,7 +133,7 @@ const (
 // KVClear removes all of a plugin's state.
 func (s *State) KVClear(ctx context.Context, plugin string) error {
 	return s.cfg.DB.Write(ctx, "clear a plugin's keys", func(ctx context.Context, tx pgx.Tx) error {
-		b, err := load(ctx, tx, []string{plugin}, nil, s.limits())
+		b, _, err := load(ctx, tx, nil, []string{plugin}, nil, s.limits())
 		if err != nil {
 			return err
 		}
@@ -240,7 +240,7 @@ func (s *State) RemoveExpired(ctx context.Context) error {
 	for _, plugin := range plugins {
 		for freed := int64(1); freed > 0; {
 			if err := s.cfg.DB.Write(ctx, doing, func(ctx context.Context, tx pgx.Tx) error {
-				b, err := load(ctx, tx, []string{plugin}, nil, s.limits())
+				b, _, err := load(ctx, tx, nil, []string{plugin}, nil, s.limits())
 				if err != nil {
 					return err
 				}
