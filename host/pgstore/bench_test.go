@@ -16,6 +16,7 @@ import (
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/pgstore"
 	"github.com/berth-host/berth/host/pgstore/pgtest"
+	"github.com/berth-host/berth/host/spec"
 )
 
 const benchPublishers = 64
@@ -105,7 +106,10 @@ func BenchmarkPublishBare(b *testing.B) {
 // makes them.
 func BenchmarkOutcomes(b *testing.B) {
 	const group = 512
-	s := openWith(b, pgstore.Config{Window: bus.NewWindow(bus.WindowConfig{})})
+	schema := pgtest.Schema(b)
+	s := openWith(b, pgstore.Config{Schema: schema, Window: bus.NewWindow(bus.WindowConfig{})})
+	exec(b, `INSERT INTO `+schema+`.units VALUES ('h', 'host', 1)`)
+	fences := []spec.Fence{{Unit: "h", Epoch: 1}}
 	for from := 0; from < b.N; from += 1000 {
 		if _, err := s.Append(b.Context(), logtest.Numbered(b, fmt.Sprint(from), min(1000, b.N-from))); err != nil {
 			b.Fatal(err)
@@ -121,8 +125,9 @@ func BenchmarkOutcomes(b *testing.B) {
 				seq++
 			}
 		}
-		if _, _, err := s.SaveDeliveries(b.Context(), nil, []event.Successes{of}, nil, []event.Cursor{{Name: "handler/h", Seq: seq - 1}}); err != nil {
-			b.Fatal(err)
+		_, fenced, err := s.SaveDeliveries(b.Context(), fences, []event.Successes{of}, nil, []event.Cursor{{Name: "handler/h", Seq: seq - 1}})
+		if err != nil || len(fenced) > 0 {
+			b.Fatal(fenced, err)
 		}
 	}
 	b.StopTimer()

@@ -17,7 +17,8 @@
 //	timed     events that are due later
 //	shelf     documents, shared documents, modules
 //	ledger    members, units and commands of the cluster
-//	pgtest    a private server, for tests
+//	pgserver  a private server, for tests and the demo
+//	pgtest    such a server for the tests of a binary
 //
 // Lock order: see package conn. Read store.go first.
 package pgstore

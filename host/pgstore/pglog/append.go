@@ -20,7 +20,17 @@ type call struct {
 	fence    spec.Fence
 	fenced   bool
 	receipts []event.Receipt
+	repeats  map[int]holder // of the events whose keys were taken, by their index
 	err      error
+}
+
+// resolved returns the receipts. It compares the content of repeated events, which can take
+// long: the caller does it, after the transaction.
+func (c *call) resolved() []event.Receipt {
+	for i, by := range c.repeats {
+		c.receipts[i] = by.receipt(c.events[i])
+	}
+	return c.receipts
 }
 
 // Append implements bus.Log. The events of concurrent calls are appended in one transaction.
@@ -43,7 +53,10 @@ func (l *Log) Append(ctx context.Context, events []*event.Event) ([]event.Receip
 	if err := l.appends.Do(ctx, c); err != nil {
 		return nil, conn.Coded(doing, err)
 	}
-	return c.receipts, c.err
+	if c.err != nil {
+		return nil, c.err
+	}
+	return c.resolved(), nil
 }
 
 // appendGroup appends the events of the calls in one transaction and sets their results.
@@ -184,7 +197,7 @@ func (l *Log) appendAny(group []*call) error {
 		// New events are inserted at once, after the Seqs of all are known.
 		p := plan{head: h, known: known, seq: h.Seq, bytes: h.Bytes, limit: l.maxBytes.Load()}
 		for _, c := range group {
-			c.receipts, c.err = nil, nil
+			c.receipts, c.repeats, c.err = nil, nil, nil
 			if c.fenced && isStale(stale, c.fence) {
 				c.err = fmt.Errorf("append events: unit %s, epoch %d: %w", c.fence.Unit, c.fence.Epoch, spec.ErrFenced)
 				continue
@@ -225,7 +238,10 @@ func (p *plan) take(c *call) ([]event.Receipt, error) {
 	for i, ev := range c.events {
 		m := ev.Metadata()
 		if by, found := p.known[m.IdempotencyKey]; found {
-			receipts[i] = by.receipt(ev)
+			if c.repeats == nil {
+				c.repeats = make(map[int]holder)
+			}
+			c.repeats[i] = by
 			continue
 		}
 		receipts[i] = event.Receipt{EventID: m.EventID, IdempotencyKey: m.IdempotencyKey}

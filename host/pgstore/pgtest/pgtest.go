@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/berth-host/berth/host/pgstore/pgserver"
 )
 
 // needs is the environment variable that makes a missing PostgreSQL a failure.
@@ -19,7 +21,7 @@ const needs = "BERTH_NEEDS_POSTGRES"
 // shared is the server of this test binary.
 var shared struct {
 	once   sync.Once
-	server *Server
+	server *pgserver.Server
 	err    error
 }
 
@@ -45,12 +47,12 @@ func (r runner) Run() int {
 }
 
 // Shared returns the server of this test binary, and starts it at the first call.
-func Shared(t testing.TB) *Server {
+func Shared(t testing.TB) *pgserver.Server {
 	t.Helper()
-	shared.once.Do(func() { shared.server, shared.err = NewServer() })
+	shared.once.Do(func() { shared.server, shared.err = pgserver.New() })
 	switch {
 	case shared.err == nil:
-	case errors.Is(shared.err, ErrNoPrograms) && os.Getenv(needs) == "":
+	case errors.Is(shared.err, pgserver.ErrNoPrograms) && os.Getenv(needs) == "":
 		t.Skipf("%v; set %s to make this a failure", shared.err, needs)
 	default:
 		t.Fatalf("start PostgreSQL: %v", shared.err)

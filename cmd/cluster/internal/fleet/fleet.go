@@ -15,7 +15,7 @@ import (
 
 	"github.com/berth-host/berth/cmd/cluster/internal/check"
 	"github.com/berth-host/berth/cmd/cluster/internal/proxy"
-	"github.com/berth-host/berth/host/pgstore/pgtest"
+	"github.com/berth-host/berth/host/pgstore/pgserver"
 )
 
 // Config sets up a fleet. Berth and Hosts are required.
@@ -41,7 +41,7 @@ const EventType = "attempted"
 type Fleet struct {
 	Hosts    []*Host
 	Recorder *Recorder
-	Server   *pgtest.Server
+	Server   *pgserver.Server
 	Dir      string
 
 	cfg    Config
@@ -73,7 +73,7 @@ func New(cfg Config) (f *Fleet, err error) {
 	if f.Recorder, err = NewRecorder(f.Clock, cfg.Work); err != nil {
 		return f, err
 	}
-	if f.Server, err = pgtest.NewServer(cfg.Settings...); err != nil {
+	if f.Server, err = pgserver.New(cfg.Settings...); err != nil {
 		return f, err
 	}
 	for n := range cfg.Hosts {
@@ -177,7 +177,7 @@ func (f *Fleet) recording(h *Host, plugins string, handlers map[string]any) erro
 }
 
 // Replace leads the hosts to another server, and closes the one before it.
-func (f *Fleet) Replace(server *pgtest.Server) {
+func (f *Fleet) Replace(server *pgserver.Server) {
 	f.Server.Close()
 	f.Server = server
 	for _, h := range f.Hosts {

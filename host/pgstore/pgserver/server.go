@@ -1,4 +1,7 @@
-package pgtest
+// Package pgserver runs private PostgreSQL servers, for tests and demos. A server has a directory
+// of its own, listens on a Unix socket in there only, runs as an unprivileged user, and ends with
+// the process that has started it, also when that is killed.
+package pgserver
 
 import (
 	"bytes"
@@ -39,9 +42,9 @@ type Server struct {
 // ErrNoPrograms means that PostgreSQL is not installed.
 var ErrNoPrograms = errors.New("the programs of PostgreSQL (initdb, postgres) are not here: install the package postgresql")
 
-// NewServer makes a database cluster in a new directory and starts a server on it. Settings
+// New makes a database cluster in a new directory and starts a server on it. Settings
 // such as "wal_level=replica" are added to those of postgresql.conf.
-func NewServer(settings ...string) (*Server, error) {
+func New(settings ...string) (*Server, error) {
 	programs, err := findPrograms()
 	if err != nil {
 		return nil, err
@@ -344,10 +347,6 @@ func children(pid int) (list []int) {
 	}
 	return list
 }
-
-// Stop ends the server as an administrator does: it disconnects its clients and writes a
-// checkpoint.
-func (s *Server) Stop() error { return s.end(syscall.SIGINT) }
 
 func (s *Server) end(sig syscall.Signal) error {
 	if err := syscall.Kill(s.run.Process.Pid, sig); err != nil {
