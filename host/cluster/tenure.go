@@ -14,7 +14,6 @@ import (
 type Tenure struct {
 	fence   spec.Fence
 	clock   func() time.Duration
-	taken   time.Duration // by the clock
 	movable time.Duration // from when on it may be given away for balance
 
 	renewed atomic.Int64 // when the lease was renewed, by the clock, or ended
