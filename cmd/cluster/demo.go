@@ -88,14 +88,9 @@ type show struct {
 
 // clusterView is the cluster as a host shows it.
 type clusterView struct {
-	Members []struct {
-		ID    string `json:"id"`
-		Name  string `json:"name"`
-		Alive bool   `json:"alive"`
-	} `json:"members"`
 	Units []struct {
-		Name  string `json:"name"`
-		Owner string `json:"owner"`
+		Name string `json:"name"`
+		Host string `json:"host"` // the name of the one that runs it
 	} `json:"units"`
 }
 
@@ -105,14 +100,9 @@ func (d *show) owners(ctx context.Context) (map[string]string, error) {
 	if err := d.host().Call(ctx, http.MethodGet, "/api/v1/cluster", nil, &view); err != nil {
 		return nil, err
 	}
-	names := make(map[string]string)
-	for _, m := range view.Members {
-		names[m.ID] = m.Name
-		names[m.Name] = m.Name
-	}
 	owners := make(map[string]string)
 	for _, u := range view.Units {
-		owners[u.Name] = names[u.Owner]
+		owners[u.Name] = u.Host
 	}
 	return owners, nil
 }
