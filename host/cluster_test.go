@@ -1,6 +1,7 @@
 package host
 
 import (
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/berth-host/berth/host/auth"
 	"github.com/berth-host/berth/host/marketplace"
+	"github.com/berth-host/berth/host/marketplace/publish"
 	"github.com/berth-host/berth/host/pgstore/pgtest"
 	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
@@ -138,6 +140,46 @@ func TestFilesDecideInClusterIfConfigured(t *testing.T) {
 		t.Errorf("got %d, %+v", status, p)
 	}
 	s.delivered(publishEvents(t, s, 0, 3))
+}
+
+// A plugin is installed, upgraded and uninstalled on one host; the other follows, and only one
+// of them runs it.
+func TestInstalledPluginRunsInTheWholeCluster(t *testing.T) {
+	shop := openMarketplace(t)
+	first := shop.release("echo", `{"name":"billing","version":"1.0.0","subscribes":[{"event_type":"order_placed"}]}`)
+	_, err := shop.tree.Sign(t.Context(), publish.Signing{Name: "bazaar", Expires: time.Now().Add(time.Hour)}, shop.by)
+	check(t, err)
+	schema, roots := pgtest.Schema(t), x509.NewCertPool()
+	roots.AddCert(shop.server.Certificate())
+	start := func(name string) *testHost {
+		s := startHost(t, fmt.Sprintf("plugin_directories: []\nroutes: {\"*\": {}}\nvet: {cpu: 2m, wall: 4m}\n"+
+			"bus: {engine: postgres, postgres: {url: %q, schema: %s, max_connections: 8}}\ncluster: {name: %s}\nmarketplace:\n  enabled: true\n"+
+			"  index_url: %s\n  trusted_keys: [%s]\n  allow_private_hosts: [example.com, 127.0.0.7]\n",
+			pgtest.URL(t), schema, name, shop.url("/"), shop.by.Key()),
+			marketplace.Config{RootCAs: roots, Resolver: shop.resolver, Timeout: 5 * time.Second, Stall: 2 * time.Second})
+		check(t, s.host.Ready(t.Context()))
+		return s
+	}
+	a, b := start("a"), start("b")
+	digest := func(s *testHost) string {
+		p, err := s.host.plugins.Plugin("billing")
+		if err != nil {
+			return ""
+		}
+		return p.SHA256
+	}
+	if status, p := a.call("POST", "/api/v1/plugins/install", wire.Install{Name: "billing"}, nil); status != http.StatusCreated {
+		t.Fatalf("install: %d %+v", status, p)
+	}
+	eventually(t, "the other host does not follow", func() bool { return digest(a) == first.SHA256 && digest(b) == first.SHA256 })
+	eventually(t, "no host runs it", func() bool {
+		return a.host.runner.Dispatcher.Runs("billing") != b.host.runner.Dispatcher.Runs("billing")
+	})
+	b.delivered(publishEvents(t, a, 0, 5))
+	if status, p := b.call("DELETE", "/api/v1/plugins/uninstall/billing", nil, nil); status >= 400 {
+		t.Fatalf("uninstall: %d %+v", status, p)
+	}
+	eventually(t, "it still runs", func() bool { return digest(a) == "" && digest(b) == "" })
 }
 
 func TestBackupOfADatabaseIsItsServers(t *testing.T) {
