@@ -18,6 +18,7 @@ import (
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/live"
 	"github.com/berth-host/berth/host/member"
+	"github.com/berth-host/berth/host/member/board"
 	"github.com/berth-host/berth/host/member/remote"
 	"github.com/berth-host/berth/host/orders"
 	"github.com/berth-host/berth/host/run"
@@ -49,7 +50,7 @@ func (h *Host) startAPI(ctx context.Context, verifier *auth.Verifier) error {
 	if err != nil {
 		return err
 	}
-	self, err := h.describe(func() map[string]string { return nil })
+	self, err := member.Describe(h.description(), func() map[string]string { return nil })
 	if err != nil {
 		return err
 	}
@@ -94,7 +95,7 @@ func (h *Host) startAPI(ctx context.Context, verifier *auth.Verifier) error {
 		Incidents: incident.Parts{Issues: remote.NewIssues(h.way(), member.NewIssueViews(h.issues), h.incidents()),
 			Operations: remote.NewOperations(h.way(), member.NewOperationViews(h.operations), h.incidents())},
 		Catalog:    catalog.Parts{Schedules: h.schedules, EventTypes: run.EventTypes{Types: h.checked.Types, Subscribers: h.live.Subscribers}},
-		Membership: membership.Parts{Cluster: h.board(self)},
+		Membership: membership.Parts{Cluster: board.New(string(settings.Bus.Engine), log.Shared != nil, self, h.cluster.Load)},
 		Guard: guard.Config{
 			Tokens:       verifier,
 			Rate:         guard.RateLimit{PerSecond: float64(settings.Server.RateLimit.RequestsPerSecond), Burst: settings.Server.RateLimit.Burst},

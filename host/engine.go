@@ -72,7 +72,7 @@ func (h *Host) startCluster(verifier *auth.Verifier) error {
 		install.SharedKind: h.install.Follow,
 		auth.SharedKind:    verifier.Follow,
 	}, h.logger)
-	self, err := h.describe(work.Modules)
+	self, err := member.Describe(h.description(), work.Modules)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/berth-host/berth/host/delivery/view"
 	"github.com/berth-host/berth/host/engine"
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/member/board"
 	"github.com/berth-host/berth/host/member/remote"
 	"github.com/berth-host/berth/host/run"
 	"github.com/berth-host/berth/host/run/guestlog"
@@ -56,7 +57,7 @@ func (h *Host) startRunner(events *bus.Bus) error {
 		},
 		Watched:   h.feed.Watched,
 		Shared:    log.Shared != nil,
-		Owner:     h.ownerOf,
+		Owner:     board.OwnerOf(h.cluster.Load),
 		OnFailure: h.attemptFailed,
 	}
 	if log.Shared != nil {

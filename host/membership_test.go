@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/berth-host/berth/host/marketplace"
 	"github.com/berth-host/berth/host/pgstore/pgtest"
 	"github.com/berth-host/berth/host/wire"
 )
@@ -53,7 +54,7 @@ func TestOperatorMayCallAnyHost(t *testing.T) {
 		}
 	}
 
-	ids := publishSome(t, other, 0, 3)
+	ids := publishEvents(t, other, 0, 3)
 	other.delivered(ids)
 	status, p := other.call("POST", "/api/v1/events/replay", wire.Replay{Plugin: "echo", From: "earliest"}, nil)
 	if status != http.StatusAccepted {
@@ -86,7 +87,7 @@ func TestDrainedHostGivesItsHandlersAway(t *testing.T) {
 		t.Fatalf("drain: %d %+v %+v", status, p, m)
 	}
 	eventually(t, "the handler has not moved", func() bool { return other.runsEcho() && !owner.runsEcho() })
-	ids := publishSome(t, owner, 0, 5)
+	ids := publishEvents(t, owner, 0, 5)
 	owner.delivered(ids)
 	if status, p := owner.call("POST", path+"/undrain", nil, &m); status != http.StatusOK || m.Draining {
 		t.Fatalf("undrain: %d %+v", status, p)
@@ -97,7 +98,7 @@ func TestDrainedHostGivesItsHandlersAway(t *testing.T) {
 }
 
 func TestHostAloneShowsItself(t *testing.T) {
-	s := startCounting(t)
+	s := startHost(t, "", marketplace.Config{})
 	var c wire.Cluster
 	if status, p := s.call("GET", "/api/v1/cluster", nil, &c); status != http.StatusOK || c.Shared || len(c.Members) != 1 || c.Members[0].URL != s.host.URL() {
 		t.Errorf("got %d %+v %+v", status, p, c)

@@ -46,7 +46,7 @@ func (h *Host) startFigures(log *engine.Engine, events *bus.Bus, plugins func() 
 		Version: h.cfg.Version, Engine: string(h.live.Started().Bus.Engine), StoreFile: h.dataFile(doctor.StoreFile), MemoryLimit: h.memoryTotal(),
 		Ready: h.ready, Last: log.Last, Log: log.Status, DeadCounts: log.DeadCounts, Commits: log.Commits,
 		Published: h.counts.published.Counts, Plugins: plugins, Handler: h.runner.Figures,
-		Vets: h.counts.vets.List, Loads: h.counts.loads.List, Requests: requests(h.counts.requests),
+		Vets: h.counts.vets.List, Loads: h.counts.loads.List, Requests: run.RequestFigures(h.counts.requests),
 		EventStreams: func() int { return int(h.counts.requests.Streams.Load()) },
 		Schedules:    run.ScheduleFigures(h.schedules.List), Violations: h.checked.Types.Violations,
 		Issues: h.issues.Active, Operations: h.operations.Running, Cluster: run.ClusterFigures(h.cluster.Load),
@@ -85,16 +85,6 @@ func observe(ctx context.Context, b *bus.Bus, note func([]event.Record)) {
 		case <-time.After(time.Second):
 		case <-ctx.Done():
 		}
-	}
-}
-
-// requests returns the requests of the API as figures.
-func requests(r *traffic.Recorder) func() []figures.Requests {
-	return func() (list []figures.Requests) {
-		for _, e := range r.List() {
-			list = append(list, figures.Requests{Method: e.Method, Route: e.Path, Classes: e.Classes, Refused: e.Refused, Duration: e.Duration})
-		}
-		return list
 	}
 }
 

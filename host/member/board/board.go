@@ -34,6 +34,29 @@ type Board struct {
 	Shared bool               // hosts share the engine
 }
 
+// New returns a Board; joined returns nil while this host is not a member.
+func New(engine string, shared bool, self func() spec.Member, joined func() *cluster.Cluster) Board {
+	return Board{Engine: engine, Shared: shared, Self: self, Joined: func() Cluster {
+		if c := joined(); c != nil {
+			return c
+		}
+		return nil
+	}}
+}
+
+// OwnerOf returns the function that returns the name of the host that runs a handler; "" when none
+// does.
+func OwnerOf(joined func() *cluster.Cluster) func(handler string) string {
+	return func(handler string) string {
+		c := joined()
+		if c == nil {
+			return ""
+		}
+		m, _ := c.Owner(handler)
+		return m.Name
+	}
+}
+
 // Methods are the commands that members carry out for each other.
 func Methods(setDraining func(bool)) map[string]cluster.Method {
 	return map[string]cluster.Method{drain: func(_ context.Context, _ string, body []byte) ([]byte, error) {

@@ -29,6 +29,16 @@ type Way struct {
 	Joined func() Caller // nil while this host is not, or not yet, a member
 }
 
+// NewWay returns the way to the others; joined returns nil while this host is not a member.
+func NewWay(shared bool, joined func() *cluster.Cluster) Way {
+	return Way{Shared: shared, Joined: func() Caller {
+		if c := joined(); c != nil {
+			return c
+		}
+		return nil
+	}}
+}
+
 // call carries out an action where its unit runs.
 func call[In, Out any](ctx context.Context, w Way, unit, method string, in In, here func(context.Context, string, In) (Out, error)) (out Out, err error) {
 	if !w.Shared {
