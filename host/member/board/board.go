@@ -184,6 +184,9 @@ func (b Board) SetDraining(ctx context.Context, name string, draining bool) (wir
 	if c == nil {
 		return wire.ClusterMember{}, fault.New(fault.Unavailable, "this host has not joined the cluster yet: try again")
 	}
+	if err := c.Ready(); err != nil {
+		return wire.ClusterMember{}, err
+	}
 	v := c.View()
 	var live []string
 	for _, m := range v.Members {
