@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/berth-host/berth/host/bus"
 	"github.com/berth-host/berth/host/bus/logtest"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/pgstore/conn"
@@ -35,7 +36,7 @@ func open(t *testing.T, schema string) host {
 	if err != nil {
 		t.Fatal(err)
 	}
-	log, err := pglog.Open(t.Context(), pglog.Config{DB: db})
+	log, err := pglog.Open(t.Context(), pglog.Config{DB: db, Window: bus.NewWindow(bus.WindowConfig{})})
 	if err != nil {
 		t.Fatal(err)
 	}
