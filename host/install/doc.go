@@ -12,6 +12,10 @@
 //   - The lock file defines what is installed: its rename is the commit. After a crash,
 //     Recover undoes a transaction without a commit and finishes one with it. Neither
 //     needs the network.
+//   - In a cluster (Config.Shared) the lock in the database defines what is installed, and its
+//     compare-and-swap is the commit: of two transactions at once the later one changes nothing.
+//     The lock file of each host follows it. A host hashes and vets for itself what another one
+//     has installed, and keeps the former version if it refuses the new one.
 //   - Stored files are immutable, named after their digest, and removed when no version
 //     refers to them.
 //

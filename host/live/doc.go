@@ -8,6 +8,10 @@
 // an unchanged file is neither parsed nor compiled again, unless a schema file has changed.
 // Configuration and what is compiled from it change together.
 //
+// In a cluster (Join) decisions of the API are shared documents instead, which count more than
+// the file of each host for the keys that they set; the file is not edited. A decision is stored
+// before it is in force, by a host that knows the present revision; the others follow (Follow).
+//
 // Lock order: Live.mu, then the editor's lock and the plugins' loop. The plugins' loop
 // reads the configuration without a lock. Read live.go first.
 package live
