@@ -71,7 +71,8 @@ type (
 						Name      string
 						ConfigMap struct{ Name string } `yaml:"configMap"`
 						Secret    struct {
-							SecretName string `yaml:"secretName"`
+							SecretName  string      `yaml:"secretName"`
+							DefaultMode os.FileMode `yaml:"defaultMode"`
 						}
 					}
 				}
@@ -162,7 +163,16 @@ func TestKubernetesPodStartsTheHost(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name := range list["Secret"].StringData {
-		write(t, filepath.Join(root, "/etc/berth-postgres", name), []byte(password))
+		path := filepath.Join(root, "/etc/berth-postgres", name)
+		write(t, path, []byte(password))
+		for _, v := range list["Deployment"].Spec.Template.Spec.Volumes {
+			if v.Secret.SecretName != list["Secret"].Metadata.Name {
+				continue
+			}
+			if err := os.Chmod(path, v.Secret.DefaultMode); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 	database, err := url.Parse(pgtest.URL(t))
 	if err != nil {

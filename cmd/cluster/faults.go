@@ -135,6 +135,9 @@ func (sc scenario) run(ctx context.Context, o options, s size) (report check.Rep
 	log.Records, log.Incidents = f.Recorder.Records(), f.Incidents()
 	report = check.Check(log)
 	errs := []error{missing}
+	if !report.Right() {
+		errs = append(errs, errors.New("the guarantees were not kept"))
+	}
 	for _, problem := range report.Problems {
 		errs = append(errs, errors.New(problem))
 	}

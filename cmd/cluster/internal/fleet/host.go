@@ -28,7 +28,7 @@ const (
 )
 
 // Host is one berth serve, in a process of its own. Its methods are not safe for concurrent
-// use, except URL and Call.
+// use, except Call.
 type Host struct {
 	Name  string
 	Proxy *proxy.Proxy // between it and the server
@@ -146,16 +146,6 @@ func (h *Host) readState() error {
 	return nil
 }
 
-// URL returns the address of the API, "" before the first start.
-func (h *Host) URL() string {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.url
-}
-
-// Directory returns the directory of the host's data.
-func (h *Host) Directory() string { return filepath.Join(h.dir, "data") }
-
 // StatusError is an answer that is no success.
 type StatusError struct {
 	Status int
@@ -272,9 +262,6 @@ func (h *Host) Running() bool {
 		return true
 	}
 }
-
-// Ended is closed when the process that was started last has ended.
-func (h *Host) Ended() <-chan struct{} { return h.done }
 
 func ignoreEnded(err error) error {
 	if errors.Is(err, os.ErrProcessDone) {
