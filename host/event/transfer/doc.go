@@ -8,7 +8,7 @@
 //     name under which a host finds it. A copy that differs never gets it.
 //   - A transfer that was interrupted at any point continues where it was: each page of rows
 //     is stored in one transaction with the position after it.
-//   - Memory is bounded: two pages, and one row.
+//   - Memory is bounded: four pages, of 2 MiB and a row each.
 //
 // The caller makes sure that no host runs on either side. The engines implement Source and
 // Target in packages of their own. Nothing here is safe for concurrent use, except that Copy
