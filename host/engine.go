@@ -23,7 +23,7 @@ import (
 func (h *Host) openEngine(ctx context.Context) (err error) {
 	h.engine, err = engine.Open(ctx, engine.Config{Settings: func() config.Bus { return h.live.Config().Bus }, File: h.dataFile(doctor.StoreFile),
 		Evidence: doctor.Evidence(h.live.DataDir()), AcceptDataLoss: h.cfg.AcceptDataLoss, Compact: h.cfg.Compact,
-		Secrets: h.secrets(), Env: os.LookupEnv, Commit: h.commit, Logger: h.logger})
+		Secrets: h.secrets(), Env: os.LookupEnv, Commit: h.commit, Logger: h.logger, Failed: h.failed})
 	if err != nil {
 		return err
 	}

@@ -22,7 +22,7 @@ import (
 	"github.com/berth-host/berth/host/telemetry/figures"
 )
 
-// Config says which engine to open. All fields but AcceptDataLoss and Compact are required.
+// Config says which engine to open. All fields but AcceptDataLoss, Compact and Failed are required.
 type Config struct {
 	Settings func() config.Bus // in force
 	File     string            // of the store of config.EngineSQLite
@@ -35,6 +35,9 @@ type Config struct {
 	Env     func(name string) (value string, found bool)
 	Commit  CommitSpan
 	Logger  *slog.Logger
+	// Failed gets an error when the database has lost events while the host runs: what it has in
+	// memory does not fit any more, and it must be started again.
+	Failed chan<- error
 }
 
 // NoBackup is why a host with a database makes no backup of it.

@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"io"
-	"log/slog"
 	"net/url"
 	"os"
+	"path/filepath"
 
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/bus"
@@ -68,7 +68,8 @@ func (s shared) Claim(ctx context.Context, c event.Cursor) error { return s.stor
 
 // openPostgres opens the database of the engine, with the retention in front of it.
 func (e *Engine) openPostgres(ctx context.Context, cfg Config, p config.Postgres) error {
-	s, err := openStore(ctx, p, cfg.Secrets, cfg.Env, e.Window, cfg.Logger)
+	s, err := openStore(ctx, p, cfg.Secrets, cfg.Env, pgstore.Config{Window: e.Window, Logger: cfg.Logger, Lost: cfg.lost,
+		Seen: filepath.Join(filepath.Dir(cfg.File), seenFile)})
 	if err != nil {
 		return err
 	}
@@ -84,14 +85,26 @@ func (e *Engine) openPostgres(ctx context.Context, cfg Config, p config.Postgres
 	return nil
 }
 
+// lost ends the host.
+func (c Config) lost(err error) {
+	select {
+	case c.Failed <- err:
+	default: // it ends already
+	}
+}
+
+// seenFile is the file in the data directory that has what the host has seen of the shared log.
+const seenFile = "postgres-seen.json"
+
 // openStore opens the store in a database.
-func openStore(ctx context.Context, p config.Postgres, secrets secret.Source, env func(string) (string, bool), window *bus.Window,
-	logger *slog.Logger) (*pgstore.Store, error) {
+func openStore(ctx context.Context, p config.Postgres, secrets secret.Source, env func(string) (string, bool),
+	cfg pgstore.Config) (*pgstore.Store, error) {
 	url, err := DatabaseURL(p, secrets, env)
 	if err != nil {
 		return nil, err
 	}
-	return pgstore.Open(ctx, pgstore.Config{URL: url, Schema: p.Schema, MaxConns: p.MaxConnections, Window: window, Logger: logger})
+	cfg.URL, cfg.Schema, cfg.MaxConns = url, p.Schema, p.MaxConnections
+	return pgstore.Open(ctx, cfg)
 }
 
 // boundedOrders is the table of the orders with the retention in front of it.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,6 +13,7 @@ import (
 	"github.com/berth-host/berth/host/bus"
 	"github.com/berth-host/berth/host/config"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/pgstore"
 	"github.com/berth-host/berth/host/secret"
 )
 
@@ -66,7 +66,7 @@ func Tokens(ctx context.Context, dataDir string, env func(string) (string, bool)
 		return auth.Files(dataDir), func() {}, nil // it starts anew with another engine
 	}
 	secrets := secret.Source{Directory: secret.Directory(filepath.Join(dataDir, "secrets")), Env: env}
-	store, err := openStore(ctx, c.Bus.Postgres, secrets, env, bus.NewWindow(bus.WindowConfig{Events: 1}), slog.New(slog.DiscardHandler))
+	store, err := openStore(ctx, c.Bus.Postgres, secrets, env, pgstore.Config{Window: bus.NewWindow(bus.WindowConfig{Events: 1})})
 	if err != nil {
 		return nil, nil, fmt.Errorf("open the database of %s, which has the tokens: %w", path, err)
 	}
