@@ -59,7 +59,6 @@ func (h *Host) startAPI(ctx context.Context, verifier *auth.Verifier) error {
 		return err
 	}
 	settings := h.live.Config()
-	dispatcher := h.runner.Dispatcher
 	details := func(p wire.Plugin) wire.Plugin { return h.runner.WithLag(h.sources.WithRevocation(p)) }
 	started := config.Started{Config: h.live.Started(), Listen: h.live.Listen(), DataDir: h.live.DataDir(),
 		MemoryTotal: h.memoryTotal(), MaxInflight: h.maxInflight()}
@@ -78,7 +77,7 @@ func (h *Host) startAPI(ctx context.Context, verifier *auth.Verifier) error {
 			Published:  engine.Log{Bus: events.Bus, Engine: log},
 			Activities: h.feed,
 			Router:     h.live,
-			Deliveries: run.Deliveries{Dispatcher: dispatcher, Cursors: log.Cursors, Manifest: h.plugins.Manifest, Table: h.live.Table,
+			Deliveries: run.Deliveries{Dispatcher: h.runner.Dispatcher, Cursors: log.Cursors, Manifest: h.plugins.Manifest, Table: h.live.Table,
 				Versions: h.runner.Versions},
 			DeadLetters: run.DeadLetters{Actions: h.actions},
 			Replayer:    run.Replayer{Bus: events.Bus, Log: log, Actions: h.actions},

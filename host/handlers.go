@@ -11,6 +11,7 @@ import (
 	"github.com/berth-host/berth/host/engine"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/member/board"
+	"github.com/berth-host/berth/host/member/feed"
 	"github.com/berth-host/berth/host/member/remote"
 	"github.com/berth-host/berth/host/run"
 	"github.com/berth-host/berth/host/run/guestlog"
@@ -24,6 +25,8 @@ import (
 // startRunner makes the sandbox, the dispatcher and the runner of the handlers.
 func (h *Host) startRunner(events *bus.Bus) error {
 	log := h.engine
+	h.shown = feed.New(feed.Config{Local: h.feed, Messages: log.Shared, Limit: engine.MaxMessage, Watched: board.OthersWatch(h.cluster.Load), Logger: h.logger})
+	h.background("the event streams of all hosts", h.shown.Run)
 	limits := h.live.Config().Vet
 	vetter, err := vet.New(vet.Config{CacheDir: h.dataFile("cache"), Version: h.cfg.Version,
 		Memory: limits.Memory, CPU: limits.CPU, Wall: limits.Wall, Logger: h.logger})
@@ -53,9 +56,9 @@ func (h *Host) startRunner(events *bus.Bus) error {
 		Observer: func(rec event.Record, d event.Delivery) {
 			shown := &wire.DeliveryOfEvent{EventID: rec.Event.ID(), Seq: rec.Seq, Delivery: view.Of(d)}
 			known.Name(&shown.Delivery)
-			h.feed.Publish(wire.Activity{Kind: "delivery", Delivery: shown})
+			h.shown.Publish(wire.Activity{Kind: "delivery", Delivery: shown})
 		},
-		Watched:   h.feed.Watched,
+		Watched:   h.shown.Watched,
 		Shared:    log.Shared != nil,
 		Owner:     board.OwnerOf(h.cluster.Load),
 		OnFailure: h.attemptFailed,

@@ -24,6 +24,7 @@ import (
 	"github.com/berth-host/berth/host/live"
 	"github.com/berth-host/berth/host/marketplace"
 	"github.com/berth-host/berth/host/member"
+	"github.com/berth-host/berth/host/member/feed"
 	"github.com/berth-host/berth/host/member/remote"
 	"github.com/berth-host/berth/host/operations"
 	"github.com/berth-host/berth/host/pathguard"
@@ -65,6 +66,7 @@ type Host struct {
 	live   *live.Live
 	audit  *audit.Log
 	feed   *stream.Feed  // activities on the event stream
+	shown  *feed.Feed    // takes them, for the streams of all hosts
 	tracer *trace.Tracer // nil: none
 
 	engine        *engine.Engine

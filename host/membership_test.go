@@ -123,3 +123,19 @@ func TestHostAloneShowsItself(t *testing.T) {
 		t.Errorf("got %d %+v", status, p)
 	}
 }
+
+func TestStreamOfAnyHostHasTheDeliveriesOfAll(t *testing.T) {
+	owner, other := members(t)
+	got := other.host.feed.Subscribe(t.Context())
+	eventually(t, "the owner does not know of the client", owner.host.shown.Watched)
+	ids := publishEvents(t, other, 0, 3)
+	for _, id := range ids {
+		a, open := <-got
+		for open && a.Kind != "delivery" {
+			a, open = <-got
+		}
+		if !open || !slices.Contains(ids, a.Delivery.EventID) || a.Delivery.Plugin != "echo" || a.Delivery.Status != "ok" {
+			t.Fatalf("got %+v for %s", a, id)
+		}
+	}
+}

@@ -36,7 +36,14 @@ type Shared interface {
 
 	// Claim stores a cursor unless there is one of its name.
 	Claim(ctx context.Context, c event.Cursor) error
+
+	// Broadcast and Receive send messages of at most MaxMessage bytes; see conn.DB.
+	Broadcast(ctx context.Context, messages []string) error
+	Receive(ctx context.Context, take func(message string)) error
 }
+
+// MaxMessage bounds a message of Shared.Broadcast.
+const MaxMessage = pgstore.MaxMessage
 
 // shared is the parts of a store that make Shared.
 type shared struct {
@@ -62,6 +69,14 @@ func (s shared) Module(ctx context.Context, sha256 string) ([]byte, bool, error)
 
 func (s shared) RemoveModules(ctx context.Context, keep []string) error {
 	return s.store.RemoveModules(ctx, keep)
+}
+
+func (s shared) Broadcast(ctx context.Context, messages []string) error {
+	return s.store.Broadcast(ctx, messages)
+}
+
+func (s shared) Receive(ctx context.Context, take func(message string)) error {
+	return s.store.Receive(ctx, take)
 }
 
 func (s shared) Claim(ctx context.Context, c event.Cursor) error { return s.store.AddCursor(ctx, c) }

@@ -72,8 +72,8 @@ type Delivery struct {
 type WaitingFor struct {
 	// Kind: key, an earlier event of the same order key; breaker; pause; stuck, the log cannot
 	// be read there; instance, a free instance; retry, until DueAt; backlog, the handler has not
-	// read the event yet; disabled, the handler does not run; schedule.
-	Kind    string     `json:"kind" jsonschema:"enum=key,enum=breaker,enum=pause,enum=stuck,enum=instance,enum=retry,enum=backlog,enum=disabled,enum=schedule"`
+	// read the event yet; disabled, the handler does not run; standby, another host runs it; schedule.
+	Kind    string     `json:"kind" jsonschema:"enum=key,enum=breaker,enum=pause,enum=stuck,enum=instance,enum=retry,enum=backlog,enum=disabled,enum=standby,enum=schedule"`
 	EventID string     `json:"event_id,omitempty"` // of the event that has to end first
 	Until   *time.Time `json:"until,omitempty"`    // when that is known
 	Reason  string     `json:"reason,omitempty"`   // for a person

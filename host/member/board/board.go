@@ -57,6 +57,19 @@ func OwnerOf(joined func() *cluster.Cluster) func(handler string) string {
 	}
 }
 
+// OthersWatch returns the function that reports whether a client follows the event stream of
+// another live host.
+func OthersWatch(joined func() *cluster.Cluster) func() bool {
+	return func() bool {
+		c := joined()
+		if c == nil {
+			return false
+		}
+		v := c.View()
+		return slices.ContainsFunc(v.Members, func(m cluster.MemberView) bool { return m.ID != v.Self && m.Alive && m.Watched })
+	}
+}
+
 // Methods are the commands that members carry out for each other.
 func Methods(setDraining func(bool)) map[string]cluster.Method {
 	return map[string]cluster.Method{drain: func(_ context.Context, _ string, body []byte) ([]byte, error) {

@@ -3,6 +3,7 @@ package conn_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -229,6 +230,33 @@ func TestNotifications(t *testing.T) {
 		}
 		dbs[0].Notify("x")
 		<-got
+	}
+}
+
+func TestMessagesReachOtherHosts(t *testing.T) {
+	schema := pgtest.Schema(t)
+	one, two := open(t, schema), open(t, schema)
+	ctx, cancel := context.WithCancel(t.Context())
+	got, ended := make(chan string, 4), make(chan error, 2)
+	for _, d := range []*conn.DB{one, two} {
+		go func() { ended <- d.Receive(ctx, func(m string) { got <- m }) }()
+	}
+	waitFor(t, one, `SELECT (count(*) = 2)::int FROM pg_stat_activity WHERE query = 'LISTEN "berth_feed_`+schema+`"'`)
+	large := strings.Repeat("x", conn.MaxMessage)
+	if err := one.Broadcast(ctx, []string{"a", large}); err != nil {
+		t.Fatal(err)
+	}
+	if a, b := <-got, <-got; a != "a" || b != large {
+		t.Errorf("got %.20q and %.20q", a, b)
+	}
+	cancel()
+	for range 2 {
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+	}
+	if len(got) > 0 {
+		t.Errorf("a host has got its own message, or another one: %q", <-got)
 	}
 }
 
