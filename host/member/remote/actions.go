@@ -67,14 +67,14 @@ func (a *Actions) Methods() map[string]cluster.Method {
 		purge:   method(purge, a.purge),
 	}
 	for name, m := range list {
-		list[name] = a.settled(m)
+		list[name] = a.whenStarted(m)
 	}
 	return list
 }
 
-// settled carries a command out once this host runs the handler, if it is open: it may be about to
+// whenStarted carries a command out once this host runs the handler, if it is open: it may be about to
 // start.
-func (a *Actions) settled(m cluster.Method) cluster.Method {
+func (a *Actions) whenStarted(m cluster.Method) cluster.Method {
 	return func(ctx context.Context, handler string, body []byte) ([]byte, error) {
 		if err := await(ctx, func() bool { return !a.here.IsOpen(handler) || a.here.Runs(handler) }); err != nil {
 			return nil, err

@@ -233,7 +233,7 @@ func TestNotifications(t *testing.T) {
 	}
 }
 
-func TestMessagesReachOtherHosts(t *testing.T) {
+func TestBroadcastArrivesAtOtherHosts(t *testing.T) {
 	schema := pgtest.Schema(t)
 	one, two := open(t, schema), open(t, schema)
 	ctx, cancel := context.WithCancel(t.Context())
