@@ -187,8 +187,8 @@ func instruction(t *testing.T, text, name string) string {
 	t.Helper()
 	found := ""
 	for line := range strings.Lines(text) {
-		if rest, ok := strings.CutPrefix(line, name+" "); ok {
-			found = strings.TrimSpace(rest)
+		if value, ok := strings.CutPrefix(line, name+" "); ok {
+			found = strings.TrimSpace(value)
 		}
 	}
 	if found == "" {

@@ -111,7 +111,7 @@ func (m *migrating) fill() {
 // migratedKind is a line of the command's answer.
 type migratedKind struct {
 	Kind   string `json:"kind"`
-	Rows   int    `json:"rows"`
+	Stored int    `json:"rows"`
 	SHA256 string `json:"sha256"`
 }
 
@@ -142,7 +142,7 @@ func (m *migrating) migrate(from, to string) []migratedKind {
 	}
 	m.must(json.Unmarshal(stdout.Bytes(), &answer))
 	peak := cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss
-	m.Logf("%s to %s: %d events in %.1f s, with at most %d MiB of memory", from, to, answer.Kinds[1].Rows, answer.Seconds, peak>>10)
+	m.Logf("%s to %s: %d events in %.1f s, with at most %d MiB of memory", from, to, answer.Kinds[1].Stored, answer.Seconds, peak>>10)
 	return answer.Kinds
 }
 
@@ -225,7 +225,7 @@ func TestMigrateThereAndBack(t *testing.T) {
 	m.same("in PostgreSQL", m.postgres(), before)
 	m.away()
 	back := m.migrate("postgres", "sqlite")
-	if !slices.Equal(there, back) || there[1].Rows == 0 {
+	if !slices.Equal(there, back) || there[1].Stored == 0 {
 		t.Errorf("got %v there and %v back", there, back)
 	}
 	m.same("back in SQLite", m.sqlite(), before)

@@ -54,9 +54,9 @@ func settings(cfg Config) (*pgxpool.Config, error) {
 		return nil, wrong("is missing")
 	}
 	// Not url.Parse, which refuses a list of hosts.
-	scheme, rest, _ := strings.Cut(cfg.URL, "://")
-	_, rest, _ = strings.Cut(rest, "/")
-	database, parameters, _ := strings.Cut(rest, "?")
+	scheme, location, _ := strings.Cut(cfg.URL, "://")
+	_, location, _ = strings.Cut(location, "/")
+	database, parameters, _ := strings.Cut(location, "?")
 	switch {
 	case scheme != "postgres" && scheme != "postgresql":
 		return nil, wrong("does not begin with postgres://")

@@ -20,7 +20,7 @@ type call struct {
 	fence    spec.Fence
 	fenced   bool
 	receipts []event.Receipt
-	repeats  map[int]holder // of the events whose keys were taken, by their index
+	repeats  map[int]keyed // of the events whose keys were taken, by their index
 	err      error
 }
 
@@ -223,7 +223,7 @@ func isStale(stale []spec.Fence, f spec.Fence) bool {
 // plan collects the new events of a group in the order in which Insert numbers them.
 type plan struct {
 	head   *Head
-	known  map[string]holder
+	known  map[string]keyed
 	seq    uint64
 	bytes  int64
 	limit  int64
@@ -239,13 +239,13 @@ func (p *plan) take(c *call) ([]event.Receipt, error) {
 		m := ev.Metadata()
 		if by, found := p.known[m.IdempotencyKey]; found {
 			if c.repeats == nil {
-				c.repeats = make(map[int]holder)
+				c.repeats = make(map[int]keyed)
 			}
 			c.repeats[i] = by
 			continue
 		}
 		receipts[i] = event.Receipt{EventID: m.EventID, IdempotencyKey: m.IdempotencyKey}
-		first := holder{record: event.Record{Event: ev}}
+		first := keyed{record: event.Record{Event: ev}}
 		if due := dueAt(ev, p.head.Now); !due.IsZero() {
 			due = timeOf(due.UnixNano())
 			receipts[i].Due, first.later = due, &event.Scheduled{Event: ev.WithoutDeferral(), Due: due, Accepted: p.head.Now}

@@ -49,13 +49,13 @@ func (h *Head) Save(ctx context.Context, tx pgx.Tx) error {
 	return err
 }
 
-// holder is the event, of the log or scheduled, that has an idempotency key.
-type holder struct {
+// keyed is the event, of the log or scheduled, that has an idempotency key.
+type keyed struct {
 	record event.Record
 	later  *event.Scheduled // nil when it is in the log
 }
 
-func (h holder) receipt(ev *event.Event) event.Receipt {
+func (h keyed) receipt(ev *event.Event) event.Receipt {
 	if h.later != nil {
 		return h.later.Repeated(ev)
 	}
@@ -80,12 +80,12 @@ func Find(ctx context.Context, tx pgx.Tx, events []*event.Event) ([]event.Receip
 }
 
 // find returns who has the keys of these events.
-func find(ctx context.Context, tx pgx.Tx, events []*event.Event) (map[string]holder, error) {
+func find(ctx context.Context, tx pgx.Tx, events []*event.Event) (map[string]keyed, error) {
 	keys := make([][]byte, len(events))
 	for i, ev := range events {
 		keys[i] = []byte(ev.Metadata().IdempotencyKey)
 	}
-	taken := make(map[string]holder)
+	taken := make(map[string]keyed)
 	rows, err := tx.Query(ctx, `SELECT seq, envelope, origin, 0, 0, 0 FROM events WHERE idempotency_key = ANY ($1)
 		UNION ALL SELECT 0, envelope, origin, due, accepted_at, cancelled_at FROM scheduled WHERE idempotency_key = ANY ($1)`, keys)
 	if err != nil {
@@ -98,7 +98,7 @@ func find(ctx context.Context, tx pgx.Tx, events []*event.Event) (map[string]hol
 		if err != nil {
 			return fmt.Errorf("the event that has the idempotency key of a new one: %w", err)
 		}
-		by := holder{record: event.Record{Seq: uint64(seq), Event: ev}}
+		by := keyed{record: event.Record{Seq: uint64(seq), Event: ev}}
 		if seq == 0 {
 			by.later = &event.Scheduled{Event: ev, Due: timeOf(due), Accepted: timeOf(accepted)}
 			if cancelled > 0 {

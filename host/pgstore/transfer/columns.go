@@ -103,11 +103,11 @@ func (r *reader) Page(ctx context.Context, k *transfer.Kind, after transfer.Row)
 		args[i] = r.value(k, after, i)
 	}
 	if after != nil {
-		places := make([]string, k.Key)
-		for i := range places {
-			places[i] = fmt.Sprintf("$%d", i+1)
+		parameters := make([]string, k.Key)
+		for i := range parameters {
+			parameters[i] = fmt.Sprintf("$%d", i+1)
 		}
-		query += ` WHERE (` + key + `) > (` + strings.Join(places, ", ") + `)`
+		query += ` WHERE (` + key + `) > (` + strings.Join(parameters, ", ") + `)`
 	}
 	found, err := r.c.Query(ctx, query+` ORDER BY `+key+fmt.Sprintf(` LIMIT %d`, transfer.MaxRows), args...)
 	if err != nil {

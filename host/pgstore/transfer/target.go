@@ -123,20 +123,20 @@ func (t *Target) vacant(ctx context.Context, c querier) error {
 		if table == "head" {
 			condition = " WHERE seq > 0"
 		}
-		var there, some bool
+		var there, filled bool
 		if err := c.QueryRow(ctx, `SELECT to_regclass($1) IS NOT NULL`, t.schema+"."+table).Scan(&there); err != nil {
 			return err
 		}
 		if !there { // an older schema
 			continue
 		}
-		if err := c.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM `+quoted(t.schema)+`.`+table+condition+`)`).Scan(&some); err != nil {
+		if err := c.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM `+quoted(t.schema)+`.`+table+condition+`)`).Scan(&filled); err != nil {
 			return err
 		}
 		switch {
-		case some && table == "members":
+		case filled && table == "members":
 			return fault.New(fault.Conflict, "hosts use the schema %s, or did until they were killed: stop them; "+advice, t.schema, t.schema)
-		case some:
+		case filled:
 			return fault.New(fault.Conflict, "the schema %s has a store already (there are rows in %s): "+advice, t.schema, table, t.schema)
 		}
 	}

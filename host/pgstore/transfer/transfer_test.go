@@ -88,9 +88,9 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("a store is there: got %v", err)
 		}
 	}
-	foreign := pgtest.Schema(t)
-	pgtest.Exec(t, `CREATE SCHEMA `+foreign, `CREATE TABLE `+foreign+`.customers (id int)`)
-	if _, err := transfer.OpenTarget(t.Context(), config(t, foreign), true); !fault.Is(err, fault.Conflict) || !strings.Contains(err.Error(), "not Berth's") {
+	other := pgtest.Schema(t)
+	pgtest.Exec(t, `CREATE SCHEMA `+other, `CREATE TABLE `+other+`.customers (id int)`)
+	if _, err := transfer.OpenTarget(t.Context(), config(t, other), true); !fault.Is(err, fault.Conflict) || !strings.Contains(err.Error(), "not Berth's") {
 		t.Errorf("another program's schema: got %v", err)
 	}
 	newer := pgtest.Schema(t)

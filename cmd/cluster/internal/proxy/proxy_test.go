@@ -103,7 +103,7 @@ func TestForward(t *testing.T) {
 	}
 }
 
-func TestDropTellsNobody(t *testing.T) {
+func TestDropNotifiesNobody(t *testing.T) {
 	s, p := setup(t)
 	c := dial(t, p)
 	if err := echo(t, c, 'a', long); err != nil {
