@@ -275,7 +275,7 @@ func TestSuccessIsAsDescribed(t *testing.T) {
 func TestEveryCommandRefusesServersThatAreNoHost(t *testing.T) {
 	offline := []string{"completion", "config check", "doctor", "marketplace add", "marketplace keygen", "marketplace mark", "marketplace release",
 		"marketplace serve", "marketplace sign", "marketplace verify", "plugin inspect", "serve", "token create", "token list", "token revoke", "version", "vet",
-		"plugin new", "plugin build", "plugin pack", "plugin test", "abi conform", "restore",
+		"plugin new", "plugin build", "plugin pack", "plugin test", "abi conform", "restore", "migrate",
 		"plugin add", "plugin dev", "plugin wait"} // these three ask by pluginNow, as plugin show does
 	var look func(*cobra.Command)
 	look = func(cmd *cobra.Command) {

@@ -98,9 +98,6 @@ func (w *Write) scanBlocks(rows pgx.Rows) error {
 	}, &f.handler, &f.first, &f.last, &f.newestAt, &f.outcomes, &f.size, &f.content)
 }
 
-// Trimmed returns the mark "trimmed".
-func (w *Write) Trimmed() uint64 { return w.trimmed }
-
 // Exists reports whether the log has the event of a delivery of the call, or never trimmed it.
 func (w *Write) Exists(seq uint64) bool { return seq > w.trimmed || w.there[seq] }
 
