@@ -89,22 +89,34 @@ type show struct {
 // clusterView is the cluster as a host shows it.
 type clusterView struct {
 	Units []struct {
-		Name string `json:"name"`
-		Host string `json:"host"` // the name of the one that runs it
+		Name  string `json:"name"`
+		Host  string `json:"host"` // the name of the one that runs it
+		Epoch int    `json:"epoch"`
 	} `json:"units"`
+	Members []struct {
+		Name   string `json:"name"`
+		Offset int    `json:"clock_offset_ms"`
+	} `json:"members"`
+}
+
+// view asks a host for the cluster.
+func view(ctx context.Context, h *fleet.Host) (v clusterView, err error) {
+	return v, h.Call(ctx, http.MethodGet, "/api/v1/cluster", nil, &v)
+}
+
+// owners returns the name of the host that runs each unit.
+func (v clusterView) owners() map[string]string {
+	owners := make(map[string]string)
+	for _, u := range v.Units {
+		owners[u.Name] = u.Host
+	}
+	return owners
 }
 
 // owners returns the name of the host that runs each unit.
 func (d *show) owners(ctx context.Context) (map[string]string, error) {
-	var view clusterView
-	if err := d.host().Call(ctx, http.MethodGet, "/api/v1/cluster", nil, &view); err != nil {
-		return nil, err
-	}
-	owners := make(map[string]string)
-	for _, u := range view.Units {
-		owners[u.Name] = u.Host
-	}
-	return owners, nil
+	v, err := view(ctx, d.host())
+	return v.owners(), err
 }
 
 // awaitOwners returns when each of the demo's handlers runs somewhere.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -45,12 +46,28 @@ type trial struct {
 	*fleet.Fleet
 	size
 	load *fleet.Load
+
+	earlier []check.Event // acknowledged before load began
+	aside   check.Report  // on a handler that is not among the fleet's
+	notes   []string      // what was measured besides, for the reader
+	undo    []func() error
+	disk    *fleet.Disk // of smallDisk
+	next    int         // of elsewhere
+}
+
+// note adds a line to what the test says.
+func (t *trial) note(format string, args ...any) {
+	t.notes = append(t.notes, fmt.Sprintf(format, args...))
 }
 
 // scenario is a failure test: what it does, and the further conditions on its report.
 type scenario struct {
 	name     string
-	settings []string // of PostgreSQL
+	long     bool                                // not one of the quick ones
+	root     bool                                // only root can run it
+	settings []string                            // of PostgreSQL
+	install  bool                                // there is a handler that can be installed
+	prepare  func(context.Context, *trial) error // before the hosts start
 	do       func(context.Context, *trial) error
 	expect   func(check.Report) error
 }
@@ -66,16 +83,23 @@ type result struct {
 func faults(ctx context.Context, o options, s size, stdout io.Writer) error {
 	var results []result
 	for _, sc := range scenarios() {
-		if o.only != "" && o.only != sc.name {
+		if o.only != "" && o.only != sc.name || o.only == "" && sc.long && s == quick {
+			continue
+		}
+		if sc.root && o.only == "" && os.Geteuid() != 0 {
+			fmt.Fprintf(stdout, "%-18s left out: it mounts a disk, which only root can\n", sc.name)
 			continue
 		}
 		began := time.Now()
-		report, err := sc.run(ctx, o, s)
+		report, notes, err := sc.run(ctx, o, s)
 		state := "ok"
 		if err != nil {
 			state = err.Error()
 		}
 		fmt.Fprintf(stdout, "%-18s %5.1f s  %s\n", sc.name, time.Since(began).Seconds(), state)
+		for _, note := range notes {
+			fmt.Fprintf(stdout, "    %s\n", note)
+		}
 		results = append(results, result{sc.name, report, err})
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -99,24 +123,37 @@ func faults(ctx context.Context, o options, s size, stdout io.Writer) error {
 }
 
 // run runs one failure test on a fleet of its own.
-func (sc scenario) run(ctx context.Context, o options, s size) (report check.Report, err error) {
-	f, err := fleet.New(fleet.Config{Berth: o.berth, Hosts: hosts, Guest: o.guest, Handlers: handlers, Work: attemptWork, Settings: sc.settings})
-	if err != nil {
-		return report, err
+func (sc scenario) run(ctx context.Context, o options, s size) (report check.Report, notes []string, err error) {
+	cfg := fleet.Config{Berth: o.berth, Hosts: hosts, Guest: o.guest, Handlers: handlers, Work: attemptWork, Settings: sc.settings}
+	if sc.install {
+		cfg.Installed = installed
 	}
+	f, err := fleet.New(cfg)
+	if err != nil {
+		return report, nil, err
+	}
+	t := &trial{Fleet: f, size: s}
 	var log check.Log
 	defer func() {
 		if err != nil && o.keep != "" {
 			err = errors.Join(err, keepLogs(f, log, filepath.Join(o.keep, sc.name)))
 		}
 		err = errors.Join(err, f.Close())
+		for _, undo := range t.undo {
+			err = errors.Join(err, undo())
+		}
 	}()
-	if err := f.StartAll(ctx); err != nil {
-		return report, err
+	if sc.prepare != nil {
+		if err := sc.prepare(ctx, t); err != nil {
+			return report, nil, err
+		}
 	}
-	t := &trial{Fleet: f, size: s, load: f.Publish(ctx, keys, publishWait)}
+	if err := f.StartAll(ctx); err != nil {
+		return report, nil, err
+	}
+	t.load = f.Publish(ctx, "key", keys, publishWait)
 	if err := t.load.AwaitMore(ctx, s.calm); err != nil {
-		return report, err
+		return report, nil, err
 	}
 	log = check.Log{Handlers: f.Handlers(), BeginFor: beginFor, From: f.Clock()}
 	doing := sc.do(ctx, t)
@@ -126,14 +163,15 @@ func (sc scenario) run(ctx context.Context, o options, s size) (report check.Rep
 	log.Until = f.Clock()
 	events, err := t.load.Stop()
 	if err := errors.Join(doing, err); err != nil {
-		return report, err
+		return report, t.notes, err
 	}
 	limited, cancel := context.WithTimeout(ctx, outcomeLimit)
 	defer cancel()
 	var missing error
-	log.Acknowledged, log.Finals, missing = f.Outcomes(limited, events)
-	log.Records, log.Incidents = f.Recorder.Records(), f.Incidents()
+	log.Acknowledged, log.Finals, missing = f.Outcomes(limited, append(t.earlier, events...))
+	log.Records, log.Incidents = recordsOf(f.Recorder.Records(), log.Handlers...), f.Incidents()
 	report = check.Check(log)
+	report.Add(t.aside)
 	errs := []error{missing}
 	if !report.Right() {
 		errs = append(errs, errors.New("the guarantees were not kept"))
@@ -144,7 +182,12 @@ func (sc scenario) run(ctx context.Context, o options, s size) (report check.Rep
 	if sc.expect != nil {
 		errs = append(errs, sc.expect(report))
 	}
-	return report, errors.Join(errs...)
+	return report, t.notes, errors.Join(errs...)
+}
+
+// recordsOf returns the records of some handlers.
+func recordsOf(list []check.Record, handlers ...string) []check.Record {
+	return slices.DeleteFunc(list, func(r check.Record) bool { return !slices.Contains(handlers, r.Handler) })
 }
 
 // keepLogs copies what is known about a failure into a directory.

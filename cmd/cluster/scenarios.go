@@ -22,11 +22,16 @@ func scenarios() []scenario {
 		{name: "stop", do: eachHost(stop), expect: takeover},
 		{name: "drain", do: eachHost(drain), expect: handover},
 		{name: "cut", do: eachHost(cut(proxy.Drop)), expect: takeover},
-		{name: "half-open", do: eachHost(cut(proxy.HalfOpen)), expect: takeover},
-		{name: "refuse", do: eachHost(cut(proxy.Refuse)), expect: takeover},
-		{name: "slow network", do: eachHost(slow)},
-		{name: "database", do: database},
+		{name: "half-open", do: eachHost(cut(proxy.HalfOpen)), expect: takeover, long: true},
+		{name: "refuse", do: eachHost(cut(proxy.Refuse)), expect: takeover, long: true},
+		{name: "slow network", do: eachHost(slow), long: true},
+		{name: "slow disk", do: slowDisk},
+		{name: "full disk", root: true, prepare: smallDisk, do: fullDisk},
+		{name: "database", do: database, long: true},
 		{name: "failover", do: failover},
+		{name: "asynchronous", do: asynchronous},
+		{name: "clocks", prepare: clocks, do: wrongClocks, expect: takeover, long: true},
+		{name: "operations", install: true, do: operations},
 	}
 }
 

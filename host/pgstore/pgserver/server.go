@@ -99,7 +99,7 @@ func (s *Server) Standby() (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.exec("ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()"); err != nil {
+	if err := s.Exec("ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()"); err != nil {
 		b.Close()
 		return nil, err
 	}
@@ -134,10 +134,10 @@ func (s *Server) awaitStandby() error {
 }
 
 // Promote makes a standby a server of its own, which takes writes.
-func (s *Server) Promote() error { return s.exec("SELECT pg_promote(true, 60)") }
+func (s *Server) Promote() error { return s.Exec("SELECT pg_promote(true, 60)") }
 
-// exec executes statements, each in a transaction of its own.
-func (s *Server) exec(statements ...string) error {
+// Exec executes statements as the superuser, each in a transaction of its own.
+func (s *Server) Exec(statements ...string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), readyLimit)
 	defer cancel()
 	c, err := pgx.Connect(ctx, s.URL())
@@ -320,6 +320,24 @@ func (s *Server) Kill() error {
 	// The next server refuses to start beside the last process of this one.
 	for _, child := range processes {
 		await(func() bool { return syscall.Kill(child, 0) != nil })
+	}
+	return nil
+}
+
+// Stop stops the server and all its processes without their knowledge, as a disk does that does
+// not answer; Continue lets them go on.
+func (s *Server) Stop() error { return s.signalAll(syscall.SIGSTOP) }
+
+// Continue lets a stopped server go on.
+func (s *Server) Continue() error { return s.signalAll(syscall.SIGCONT) }
+
+func (s *Server) signalAll(sig syscall.Signal) error {
+	pid := s.run.Process.Pid
+	if err := syscall.Kill(pid, sig); err != nil { // first, so that it starts no other process
+		return err
+	}
+	for _, child := range children(pid) {
+		syscall.Kill(child, sig) //nolint:errcheck // it may have ended
 	}
 	return nil
 }

@@ -103,6 +103,17 @@ type Report struct {
 // Right reports whether a run kept every guarantee. Duplicates are allowed.
 func (r Report) Right() bool { return r.Order+r.Overlaps+r.Losses+r.Late == 0 && len(r.Problems) == 0 }
 
+// Add adds another judgement of the same run, of other handlers.
+func (r *Report) Add(other Report) {
+	r.Attempts += other.Attempts
+	r.Duplicates += other.Duplicates
+	r.Order += other.Order
+	r.Overlaps += other.Overlaps
+	r.Losses += other.Losses
+	r.Late += other.Late
+	r.Problems = append(r.Problems, other.Problems...)
+}
+
 // attempt is an attempt with its end.
 type attempt struct {
 	Record

@@ -166,3 +166,15 @@ func TestGap(t *testing.T) {
 		t.Errorf("got %v, want 7 s: z began nothing", got)
 	}
 }
+
+func TestAddedReportCounts(t *testing.T) {
+	whole, lost := check.Check(run()), run()
+	lost.Finals = lost.Finals[1:]
+	whole.Add(check.Check(lost))
+	if whole.Attempts != 40 || whole.Losses != 1 || len(whole.Problems) != 1 || whole.Right() {
+		t.Errorf("got %+v", whole)
+	}
+	if whole.Acknowledged != 10 {
+		t.Errorf("got %d events, want 10: they are the same ones", whole.Acknowledged)
+	}
+}

@@ -2,12 +2,14 @@ package fleet
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -30,6 +32,10 @@ type Config struct {
 	// Plugins are files of plugins that each host has, and Routes the types of their events.
 	Plugins []string
 	Routes  []string
+
+	// Installed is the name of a handler that records attempts too, once it is installed; its
+	// module is that of Offer. After two failed attempts an event is its dead letter.
+	Installed string
 
 	Settings []string // of PostgreSQL, such as "wal_level=replica"
 }
@@ -100,7 +106,7 @@ func (f *Fleet) Handlers() []string {
 
 // prepare makes the directory and the configuration of a host, and its proxy.
 func (f *Fleet) prepare(name string) (*Host, error) {
-	h := &Host{Name: name, fleet: f, dir: filepath.Join(f.Dir, name)}
+	h := &Host{Name: name, fleet: f, binary: f.cfg.Berth, dir: filepath.Join(f.Dir, name)}
 	plugins := filepath.Join(h.dir, "plugins")
 	if err := os.MkdirAll(plugins, 0o700); err != nil {
 		return nil, err
@@ -133,12 +139,18 @@ func (f *Fleet) prepare(name string) (*Host, error) {
 			return nil, err
 		}
 	}
+	sources := make(map[string]any)
+	if f.cfg.Installed != "" {
+		sources["allow_private_hosts"] = []string{"127.0.0.1"}
+		handlers[f.cfg.Installed] = f.handler(h, f.cfg.Installed, 2)
+	}
 	config, err := json.MarshalIndent(map[string]any{ // JSON is YAML
 		"bus":                map[string]any{"engine": "postgres", "postgres": map[string]any{"url": database}},
 		"cluster":            map[string]any{"name": name},
 		"plugin_directories": []string{plugins},
 		"routes":             routes,
 		"handlers":           handlers,
+		"marketplace":        sources,
 	}, "", "  ")
 	if err != nil {
 		return nil, err
@@ -153,9 +165,8 @@ func (f *Fleet) recording(h *Host, plugins string, handlers map[string]any) erro
 	if err != nil {
 		return err
 	}
-	network := map[string]any{"name": "http", "hosts": []string{f.Recorder.Address()}}
 	for _, name := range f.Handlers() {
-		manifest, err := json.Marshal(map[string]any{"name": name, "capabilities": []any{network}})
+		manifest, err := json.Marshal(map[string]any{"name": name, "capabilities": []any{f.network()}})
 		if err != nil {
 			return err
 		}
@@ -166,14 +177,49 @@ func (f *Fleet) recording(h *Host, plugins string, handlers map[string]any) erro
 		if err := os.WriteFile(filepath.Join(plugins, name+".wasm"), module, 0o600); err != nil {
 			return err
 		}
-		handlers[name] = map[string]any{
-			"grants": []any{network}, "start": "earliest", "order_by": "/metadata/subject",
-			"config":  map[string]any{"url": "http://" + f.Recorder.Address() + "/" + h.Name + "/" + name},
-			"retry":   map[string]any{"max_attempts": 100, "backoff": "20ms", "max_backoff": "500ms"},
-			"breaker": map[string]any{"failures": 1000},
-		}
+		handler := f.handler(h, name, 100)
+		handler["grants"] = []any{f.network()}
+		handlers[name] = handler
 	}
 	return nil
+}
+
+// network is the capability that a recording handler needs.
+func (f *Fleet) network() map[string]any {
+	return map[string]any{"name": "http", "hosts": []string{f.Recorder.Address()}}
+}
+
+// handler is the configuration of a recording handler, without its grants.
+func (f *Fleet) handler(h *Host, name string, attempts int) map[string]any {
+	return map[string]any{
+		"start": "earliest", "order_by": "/metadata/subject",
+		"config":  map[string]any{"url": "http://" + f.Recorder.Address() + "/" + h.Name + "/" + name},
+		"retry":   map[string]any{"max_attempts": attempts, "backoff": "20ms", "max_backoff": "500ms"},
+		"breaker": map[string]any{"failures": 1000},
+	}
+}
+
+// Offer has the recorder offer the installed handler's module, with its manifest in it, and
+// returns its URL and SHA-256.
+func (f *Fleet) Offer(ctx context.Context) (url, sum string, err error) {
+	name := f.cfg.Installed
+	module, packed := filepath.Join(f.Dir, name+".wasm"), filepath.Join(f.Dir, name+".packed.wasm")
+	content, err := os.ReadFile(f.cfg.Guest)
+	if err != nil {
+		return "", "", err
+	}
+	manifest, err := json.Marshal(map[string]any{"name": name, "version": "1.0.0", "capabilities": []any{f.network()}})
+	if err := errors.Join(err, os.WriteFile(module, content, 0o600), os.WriteFile(module+".json", manifest, 0o600)); err != nil {
+		return "", "", err
+	}
+	if out, err := exec.CommandContext(ctx, f.cfg.Berth, "plugin", "pack", module, "-o", packed).CombinedOutput(); err != nil {
+		return "", "", fmt.Errorf("berth plugin pack: %w: %s", err, out)
+	}
+	if content, err = os.ReadFile(packed); err != nil {
+		return "", "", err
+	}
+	f.Recorder.Offer(content)
+	return "http://" + f.Recorder.Address() + "/" + name + ".wasm", fmt.Sprintf("%x", sha256.Sum256(content)), nil
 }
 
 // Replace leads the hosts to another server, and closes the one before it.

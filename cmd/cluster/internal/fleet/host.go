@@ -36,6 +36,8 @@ type Host struct {
 	fleet  *Fleet
 	dir    string
 	config string
+	binary string
+	env    []string // beside this process's
 
 	mu    sync.Mutex
 	url   string
@@ -66,7 +68,7 @@ func (h *Host) Launch() error {
 		return err
 	}
 	// Without a context, which would kill the host: SIGTERM shuts it down in order.
-	cmd := exec.Command(h.fleet.cfg.Berth, "serve", "--config", h.config, "--data-dir", data, "--listen", "127.0.0.1:0", "--log-format", "text")
+	cmd := exec.Command(h.binary, "serve", "--config", h.config, "--data-dir", data, "--listen", "127.0.0.1:0", "--log-format", "text")
 	cmd.Dir, cmd.Stdout, cmd.Stderr = h.dir, log, log
 	cmd.SysProcAttr = childAttributes()
 	for _, v := range os.Environ() {
@@ -74,6 +76,7 @@ func (h *Host) Launch() error {
 			cmd.Env = append(cmd.Env, v)
 		}
 	}
+	cmd.Env = append(cmd.Env, h.env...)
 	if err := cmd.Start(); err != nil {
 		return errors.Join(err, log.Close())
 	}
@@ -149,6 +152,7 @@ func (h *Host) readState() error {
 // StatusError is an answer that is no success.
 type StatusError struct {
 	Status int
+	Later  bool // it says in Retry-After when to try again
 	Text   string
 }
 
@@ -192,9 +196,9 @@ func (h *Host) Call(ctx context.Context, method, path string, body, answer any) 
 		return err
 	}
 	if resp.StatusCode >= 300 {
-		return StatusError{resp.StatusCode, strings.TrimSpace(string(text))}
+		return StatusError{resp.StatusCode, resp.Header.Get("Retry-After") != "", strings.TrimSpace(string(text))}
 	}
-	if answer == nil {
+	if answer == nil || len(text) == 0 {
 		return nil
 	}
 	return json.Unmarshal(text, answer)
@@ -248,6 +252,21 @@ func (h *Host) Terminate() error {
 	case <-timer.C:
 		return errors.Join(fmt.Errorf("host %s did not stop within %v", h.Name, stopLimit), h.Kill())
 	}
+}
+
+// AwaitEnd returns when the process has ended by itself, with its log. A success is an error: a
+// service manager starts only what has failed again.
+func (h *Host) AwaitEnd(ctx context.Context) (string, error) {
+	select {
+	case <-h.done:
+	case <-ctx.Done():
+		return "", fmt.Errorf("host %s still runs: %w", h.Name, ctx.Err())
+	}
+	text, err := os.ReadFile(h.LogFile())
+	if h.err == nil {
+		err = errors.Join(err, fmt.Errorf("host %s has ended with success", h.Name))
+	}
+	return string(text), errors.Join(err, h.log.Close())
 }
 
 // Running reports whether the process runs.

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,16 +22,18 @@ type Load struct {
 
 	mu    sync.Mutex
 	acked []check.Event
-	err   error // of a publisher that a host refused
+	later map[int]int // refusals by status that said when to try again
+	never int         // and those with a status from 500 that did not
+	err   error       // of a publisher that a host refused
 }
 
-// Publish starts publishers for a number of keys, each of which waits for pause after an event.
+// Publish starts publishers for a number of keys with a prefix, each of which waits for pause after an event.
 // Every tenth event asks for a retry.
-func (f *Fleet) Publish(ctx context.Context, keys int, pause time.Duration) *Load {
+func (f *Fleet) Publish(ctx context.Context, prefix string, keys int, pause time.Duration) *Load {
 	ctx, cancel := context.WithCancel(ctx)
-	l := &Load{fleet: f, cancel: cancel}
+	l := &Load{fleet: f, cancel: cancel, later: make(map[int]int)}
 	for k := range keys {
-		l.running.Go(func() { l.publish(ctx, fmt.Sprintf("key-%d", k), k, pause) })
+		l.running.Go(func() { l.publish(ctx, fmt.Sprintf("%s-%d", prefix, k), k, pause) })
 	}
 	return l
 }
@@ -39,16 +43,17 @@ func (l *Load) publish(ctx context.Context, key string, host int, pause time.Dur
 	tick := time.NewTicker(pause)
 	defer tick.Stop()
 	for n := 1; ; n++ {
-		event := map[string]any{"event_type": EventType, "data": map[string]any{"n": n, "fail": failures(n)},
-			"metadata": map[string]any{"subject": key, "idempotency_key": fmt.Sprintf("%s:%d", key, n)}}
 		for {
-			err := l.fleet.Hosts[host%len(l.fleet.Hosts)].Call(context.WithoutCancel(ctx), http.MethodPost, "/api/v1/events", event, nil)
+			err := l.fleet.Hosts[host%len(l.fleet.Hosts)].Publish(context.WithoutCancel(ctx), check.Event{Key: key, N: n})
 			if err == nil {
 				break
 			}
-			if refused := (StatusError{}); errors.As(err, &refused) && refused.Status < 500 && refused.Status != http.StatusTooManyRequests {
-				l.fail(fmt.Errorf("publish event %d of %s: %w", n, key, err))
-				return
+			if refused := (StatusError{}); errors.As(err, &refused) {
+				if refused.Status < 500 && refused.Status != http.StatusTooManyRequests {
+					l.fail(fmt.Errorf("publish event %d of %s: %w", n, key, err))
+					return
+				}
+				l.refused(refused)
 			}
 			host++ // another one may take it, under the same key
 			select {
@@ -57,9 +62,7 @@ func (l *Load) publish(ctx context.Context, key string, host int, pause time.Dur
 				return // it was not acknowledged
 			}
 		}
-		l.mu.Lock()
-		l.acked = append(l.acked, check.Event{Key: key, N: n})
-		l.mu.Unlock()
+		l.Add(check.Event{Key: key, N: n})
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -73,6 +76,45 @@ func failures(n int) int {
 		return 1
 	}
 	return 0
+}
+
+// Publish publishes an event that is the nth of its key.
+func (h *Host) Publish(ctx context.Context, ev check.Event) error {
+	return h.Call(ctx, http.MethodPost, "/api/v1/events", map[string]any{
+		"event_type": EventType, "data": map[string]any{"n": ev.N, "fail": failures(ev.N)},
+		"metadata": map[string]any{"subject": ev.Key, "idempotency_key": fmt.Sprintf("%s:%d", ev.Key, ev.N)}}, nil)
+}
+
+// Add adds an event that somebody else has published.
+func (l *Load) Add(ev check.Event) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.acked = append(l.acked, ev)
+}
+
+// Acknowledged returns the events that are acknowledged until now.
+func (l *Load) Acknowledged() []check.Event {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.acked)
+}
+
+func (l *Load) refused(e StatusError) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if e.Later {
+		l.later[e.Status]++
+	} else {
+		l.never++
+	}
+}
+
+// Refused returns how often publishers were refused, by the status of the answer, and how many
+// of the answers with a status from 500 did not say when to try again.
+func (l *Load) Refused() (later map[int]int, never int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return maps.Clone(l.later), l.never
 }
 
 // Count returns the number of events that were acknowledged.
@@ -103,7 +145,7 @@ func (l *Load) AwaitMore(ctx context.Context, n int) error {
 func (l *Load) Stop() ([]check.Event, error) {
 	l.cancel()
 	l.running.Wait()
-	return l.acked, l.err
+	return l.Acknowledged(), l.err
 }
 
 func (l *Load) fail(err error) {
@@ -112,9 +154,12 @@ func (l *Load) fail(err error) {
 	l.err = errors.Join(l.err, err)
 }
 
-// shown is an event as the API shows it.
-type shown struct {
-	Seq        uint64 `json:"seq"`
+// Shown is an event as the API shows it.
+type Shown struct {
+	Seq      uint64 `json:"seq"`
+	Metadata struct {
+		EventID string `json:"event_id"`
+	} `json:"metadata"`
 	Deliveries []struct {
 		Plugin string `json:"plugin"`
 		Status string `json:"status"`
@@ -126,7 +171,7 @@ type shown struct {
 func (f *Fleet) Outcomes(ctx context.Context, events []check.Event) (acked []check.Acknowledged, finals []check.Final, err error) {
 	const askers = 8
 	acked = make([]check.Acknowledged, len(events))
-	answers := make([]shown, len(events))
+	answers := make([]Shown, len(events))
 	var running sync.WaitGroup
 	errs := make([]error, askers)
 	for a := range askers {
@@ -151,14 +196,18 @@ func (f *Fleet) Outcomes(ctx context.Context, events []check.Event) (acked []che
 	return acked, finals, errors.Join(errs...)
 }
 
+// Show asks a host for an event.
+func (h *Host) Show(ctx context.Context, ev check.Event, answer *Shown) error {
+	return h.Call(ctx, http.MethodGet, fmt.Sprintf("/api/v1/events/%s:%d", ev.Key, ev.N), nil, answer)
+}
+
 // outcome asks for one event until every handler has a final outcome.
-func (f *Fleet) outcome(ctx context.Context, host int, ev check.Event, answer *shown) error {
-	path := fmt.Sprintf("/api/v1/events/%s:%d", ev.Key, ev.N)
+func (f *Fleet) outcome(ctx context.Context, host int, ev check.Event, answer *Shown) error {
 	return until(ctx, func() error {
-		*answer = shown{}
+		*answer = Shown{}
 		h := f.Hosts[host%len(f.Hosts)]
 		host++
-		if err := h.Call(ctx, http.MethodGet, path, nil, answer); err != nil {
+		if err := h.Show(ctx, ev, answer); err != nil {
 			return fmt.Errorf("%s: %w", h.Name, err)
 		}
 		final := 0

@@ -26,6 +26,8 @@ type Recorder struct {
 
 	mu      sync.Mutex
 	records []check.Record
+	refuses func(check.Record) bool // nil: nothing
+	module  []byte
 }
 
 // NewRecorder starts a recorder whose answers to begins take as long as work.
@@ -57,6 +59,26 @@ func (r *Recorder) Records() []check.Record {
 	return slices.Clone(r.records)
 }
 
+// Refuse has the recorder refuse begins, which it does not write down then; nil ends it.
+func (r *Recorder) Refuse(which func(check.Record) bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.refuses = which
+}
+
+// Offer answers every GET with a module.
+func (r *Recorder) Offer(module []byte) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.module = module
+}
+
+func (r *Recorder) refused(rec check.Record) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.refuses != nil && r.refuses(rec)
+}
+
 func (r *Recorder) add(rec check.Record) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -66,9 +88,20 @@ func (r *Recorder) add(rec check.Record) {
 // ServeHTTP implements http.Handler: POST /HOST/HANDLER/begin, /end or /failed with the text
 // "KEY N ATTEMPT".
 func (r *Recorder) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	if req.Method == http.MethodGet {
+		r.mu.Lock()
+		module := r.module
+		r.mu.Unlock()
+		_, _ = w.Write(module) // the host sees by the digest what is missing
+		return
+	}
 	rec, err := parse(req)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	if rec.What == check.Begin && r.refused(rec) {
+		http.Error(w, "not now", http.StatusServiceUnavailable)
 		return
 	}
 	rec.At = r.clock()
