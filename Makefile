@@ -40,10 +40,10 @@ cluster: build plugins ## start PostgreSQL and three hosts, move orders, kill a 
 	@$(GO) build -o bin/cluster ./cmd/cluster && exec bin/cluster -berth $(BIN)
 
 # make cluster-faults FAULT=drain
-cluster-faults: build ## kill, stop, drain and cut off hosts and the database; a checker outside of the hosts prints a table
+cluster-faults: build ## fail hosts, network, disks and databases, operate handlers meanwhile; a checker outside of the hosts prints a table
 	@$(GO) build -o bin/cluster ./cmd/cluster && exec bin/cluster -berth $(BIN) -suite quick -logs bin/cluster-logs $(if $(FAULT),-only "$(FAULT)")
 
-soak-cluster: build ## the same for as long as an hour
+soak-cluster: build ## the same and more failures, for as long as an hour
 	@$(GO) build -o bin/cluster ./cmd/cluster && exec bin/cluster -berth $(BIN) -suite long -logs bin/cluster-logs $(if $(FAULT),-only "$(FAULT)")
 
 # -v names each package when it is compiled: the first build shows that it goes on.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"path/filepath"
 	"time"
 
 	"github.com/berth-host/berth/cmd/cluster/internal/fleet"
@@ -138,6 +139,51 @@ func fullDisk(ctx context.Context, t *trial) error {
 			return t.load.AwaitMore(ctx, t.calm)
 		})
 		if err != nil {
+			return fmt.Errorf("round %d: %w", round+1, err)
+		}
+	}
+	return t.noteRefusals()
+}
+
+// smallWALDisk has the server write its WAL to a disk of its own.
+func smallWALDisk(_ context.Context, t *trial) error {
+	disk, err := t.NewDisk(diskSize)
+	if err != nil {
+		return err
+	}
+	t.undo = append(t.undo, disk.Close)
+	t.disk = disk
+	return errors.Join(t.Server.Kill(), t.Server.MoveWAL(filepath.Join(disk.Dir(), "wal")), t.Server.Start())
+}
+
+// fullWALDisk fills the disk of the WAL, on which the server fails, then frees it.
+func fullWALDisk(ctx context.Context, t *trial) error {
+	for round := range (t.rounds + 1) / 2 {
+		before, _ := t.load.Refused()
+		if err := t.disk.Fill(); err != nil {
+			return err
+		}
+		err := fleet.Until(ctx, fullLimit, func(context.Context) error {
+			failed := t.Server.Exec("SELECT pg_switch_wal()") // takes the next file
+			if now, _ := t.load.Refused(); failed == nil || now[http.StatusServiceUnavailable] == before[http.StatusServiceUnavailable] {
+				return errors.New("the server still writes, or no event was refused with 503")
+			}
+			return nil
+		})
+		if err == nil {
+			err = wait(ctx, leasePast)
+		}
+		ended := t.Server.Ended()
+		if err := errors.Join(err, t.disk.Free()); err != nil {
+			return err
+		}
+		if ended {
+			t.note("the server had ended, and was started again")
+			if err := t.Server.Start(); err != nil {
+				return err
+			}
+		}
+		if err := t.load.AwaitMore(ctx, t.calm); err != nil {
 			return fmt.Errorf("round %d: %w", round+1, err)
 		}
 	}

@@ -27,6 +27,8 @@ func scenarios() []scenario {
 		{name: "slow network", do: eachHost(slow), long: true},
 		{name: "slow disk", do: slowDisk},
 		{name: "full disk", root: true, prepare: smallDisk, do: fullDisk},
+		{name: "full WAL disk", root: true, settings: []string{"min_wal_size = 32MB", "max_wal_size = 32MB"}, prepare: smallWALDisk,
+			do: fullWALDisk, long: true},
 		{name: "database", do: database, long: true},
 		{name: "failover", do: failover},
 		{name: "asynchronous", do: asynchronous},

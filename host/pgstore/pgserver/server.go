@@ -324,6 +324,25 @@ func (s *Server) Kill() error {
 	return nil
 }
 
+// Ended reports whether the server has ended, by Kill or by itself. Start starts it again.
+func (s *Server) Ended() bool {
+	select {
+	case <-s.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+// MoveWAL moves the WAL of a server that has ended to another file system, and leaves a link.
+func (s *Server) MoveWAL(dir string) error {
+	wal := filepath.Join(s.data(), "pg_wal")
+	if out, err := exec.Command("mv", wal, dir).CombinedOutput(); err != nil {
+		return fmt.Errorf("move the WAL: %w: %s", err, out)
+	}
+	return os.Symlink(dir, wal)
+}
+
 // Stop stops the server and all its processes without their knowledge, as a disk does that does
 // not answer; Continue lets them go on.
 func (s *Server) Stop() error { return s.signalAll(syscall.SIGSTOP) }
