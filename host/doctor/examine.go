@@ -51,7 +51,7 @@ func Examine(ctx context.Context, e Examination) Report {
 	if stored.Level == OK && c.Bus.Engine == config.EngineSQLite {
 		r.Add(readStore(ctx, filepath.Join(e.DataDir, StoreFile))...)
 	}
-	e.service(ctx, &r, c, found.InUse, began)
+	e.service(ctx, &r, c, found.InUse || c.Bus.Engine == config.EnginePostgres && e.answers(ctx), began)
 	return r
 }
 
@@ -80,6 +80,12 @@ func (e Examination) machine(r *Report, c *config.Config, path string, pid int) 
 	r.Add(watches(c, path)...)
 	total := uint64(max(machineMemory(), 0))
 	r.Add(Memory(uint64(max(c.MemoryTotal(AvailableMemory()), 0)), total, CgroupMemoryOf(pid)))
+}
+
+// answers reports whether a host has announced itself, and answers: the data directory of one with
+// a database has no store that could be in use.
+func (e Examination) answers(ctx context.Context) bool {
+	return e.Ask != nil && e.Ask(ctx, "/healthz", nil) == nil
 }
 
 // service checks the listener, the installed plugins, the running host and the clock.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/berth-host/berth/host/audit"
 	"github.com/berth-host/berth/host/config"
+	"github.com/berth-host/berth/host/engine"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/install"
 	"github.com/berth-host/berth/host/store/datafile"
@@ -51,7 +52,11 @@ func inspectStore(ctx context.Context, c *config.Config, dir string) (datafile.I
 			"bus: {engine: sqlite}, unless that is intended")
 	}
 	if c.Bus.Engine == config.EnginePostgres {
-		return datafile.Inspection{}, Good(check, "bus.engine is postgres: the database at bus.postgres.url has it, and its server checks it")
+		return datafile.Inspection{}, Good(check, "bus.engine is postgres: the database at bus.postgres.url has it; a start checks that, and its server checks the data")
+	}
+	if c.Bus.Engine == config.EngineSQLite && engine.Marked(dir) {
+		return datafile.Inspection{}, Warn(check, "a host has used "+dir+" with bus.engine postgres, and this configuration has another engine",
+			"name the configuration of that host with --config")
 	}
 	path := filepath.Join(dir, StoreFile)
 	found, err := datafile.Inspect(ctx, path, Evidence(dir)...)

@@ -60,7 +60,8 @@ type Engine struct {
 	Commits func() figures.Commits                                              // nil: it counts none
 	Shared  Shared                                                              // nil: it is this host's alone
 
-	shut func() // closes Shared; nil: nothing
+	shut   func() // closes Shared; nil: nothing
+	unlock func() // releases the data directory; nil: nothing
 }
 
 // Open opens the engine that the settings name.
@@ -98,7 +99,11 @@ func (e *Engine) Close() error {
 	if e.shut != nil {
 		e.shut()
 	}
-	return e.Engine.Close()
+	err := e.Engine.Close()
+	if e.unlock != nil {
+		e.unlock()
+	}
+	return err
 }
 
 // bound puts the retention in front of the engine.

@@ -26,14 +26,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(pgtest.Wrap(m)) }
 // open opens the engine of a configuration.
 func open(t *testing.T, text string) *engine.Engine {
 	t.Helper()
-	c, err := config.Parse("f.yaml", []byte(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	e, err := engine.Open(t.Context(), engine.Config{Settings: func() config.Bus { return c.Bus }, File: filepath.Join(dir, "berth.db"),
-		Secrets: secret.Source{Directory: secret.Directory(dir)}, Env: os.LookupEnv, Logger: slog.New(slog.DiscardHandler),
-		Commit: func(ctx context.Context, _ int) (context.Context, func(error)) { return ctx, func(error) {} }})
+	e, err := openIn(t, t.TempDir(), text)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,6 +36,44 @@ func open(t *testing.T, text string) *engine.Engine {
 		}
 	})
 	return e
+}
+
+// openIn is open in a data directory; the caller closes the engine.
+func openIn(t *testing.T, dir, text string) (*engine.Engine, error) {
+	t.Helper()
+	c, err := config.Parse("f.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return engine.Open(t.Context(), engine.Config{Settings: func() config.Bus { return c.Bus }, File: filepath.Join(dir, "berth.db"),
+		Secrets: secret.Source{Directory: secret.Directory(dir)}, Env: os.LookupEnv, Logger: slog.New(slog.DiscardHandler),
+		Commit: func(ctx context.Context, _ int) (context.Context, func(error)) { return ctx, func(error) {} }})
+}
+
+// A second host in a data directory would announce itself in place of the first one.
+func TestDataDirectoryHasOneHost(t *testing.T) {
+	text := fmt.Sprintf("bus: {engine: postgres, postgres: {url: %q, schema: %s}}\n", pgtest.URL(t), pgtest.Schema(t))
+	dir := t.TempDir()
+	first, err := openIn(t, dir, text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openIn(t, dir, text); !fault.Is(err, fault.Conflict) || !strings.Contains(err.Error(), "use another data directory") {
+		t.Errorf("two hosts use one data directory: %v", err)
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openIn(t, dir, "bus: {engine: postgres, postgres: {url: 'postgres://u@127.0.0.1:1/x'}}\n"); !fault.Is(err, fault.Unavailable) {
+		t.Errorf("without a server: %v", err)
+	}
+	next, err := openIn(t, dir, text)
+	if err != nil {
+		t.Fatalf("after one that ended, and one that did not start: %v", err)
+	}
+	if err := next.Close(); err != nil {
+		t.Error(err)
+	}
 }
 
 // Each engine refuses a publisher at its bound, after it has reclaimed what it can.

@@ -21,6 +21,7 @@ import (
 	"github.com/berth-host/berth/host/secret"
 	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
+	"github.com/gofrs/flock"
 )
 
 // Shared is what hosts with one database share besides the engine.
@@ -82,7 +83,16 @@ func (s shared) Receive(ctx context.Context, take func(message string)) error {
 func (s shared) Claim(ctx context.Context, c event.Cursor) error { return s.store.AddCursor(ctx, c) }
 
 // openPostgres opens the database of the engine, with the retention in front of it.
-func (e *Engine) openPostgres(ctx context.Context, cfg Config, p config.Postgres) error {
+func (e *Engine) openPostgres(ctx context.Context, cfg Config, p config.Postgres) (err error) {
+	unlock, err := lockDirectory(filepath.Dir(cfg.File))
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			unlock()
+		}
+	}()
 	s, err := openStore(ctx, p, cfg.Secrets, cfg.Env, pgstore.Config{Window: e.Window, Logger: cfg.Logger, Lost: cfg.lost,
 		Seen: filepath.Join(filepath.Dir(cfg.File), seenFile)})
 	if err != nil {
@@ -92,12 +102,30 @@ func (e *Engine) openPostgres(ctx context.Context, cfg Config, p config.Postgres
 	if err != nil {
 		return errors.Join(err, s.Close())
 	}
-	e.Engine, e.Shared, e.shut = s, shared{leases, s}, leases.Close
+	e.Engine, e.Shared, e.shut, e.unlock = s, shared{leases, s}, leases.Close, unlock
 	e.NoCopy = NoBackup
 	e.bound(cfg)
 	db := boundedOrders{s.Orders(), e.Retention, cfg.Commit}
 	e.Orders = func(*bus.Bus) orders.Repository { return orders.NewTable(db) }
 	return nil
+}
+
+// lockFile is the file in the data directory that a host with a database locks: such a directory has
+// no store that a second host would find in use.
+const lockFile = "host.lock"
+
+// lockDirectory keeps other hosts from a data directory until the caller calls unlock, or its process
+// ends. fault.Conflict: a host uses it.
+func lockDirectory(dir string) (unlock func(), err error) {
+	lock := flock.New(filepath.Join(dir, lockFile), flock.SetPermissions(0o600))
+	locked, err := lock.TryLock()
+	if err != nil {
+		return nil, fault.Disk("lock the data directory", err)
+	}
+	if !locked {
+		return nil, fault.New(fault.Conflict, "the data directory %s is in use by another host; stop it, or use another data directory", dir)
+	}
+	return func() { _ = lock.Close() }, nil // which unlocks it
 }
 
 // lost ends the host.

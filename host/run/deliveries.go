@@ -43,6 +43,7 @@ type Deliveries struct {
 	Manifest func(plugin string) (m abi.Manifest, known bool)
 	Table    func() *route.Table
 	Versions *versions.Versions
+	Owner    func(handler string) string // the name of the host that runs a handler, "" when none does; see delivery.Config
 }
 
 // Deliveries implements ports.Deliveries.
@@ -92,7 +93,11 @@ func (d Deliveries) Deliveries(ctx context.Context, rec event.Record) ([]wire.De
 // elsewhere returns what the events of a handler wait for that does not run here.
 func (d Deliveries) elsewhere(handler string) *wire.WaitingFor {
 	if d.IsOpen(handler) {
-		return &wire.WaitingFor{Kind: view.Standby, Reason: "another host runs the handler, or is about to: that one shows what it waits for"}
+		reason := "no host runs the handler yet: one takes it within seconds"
+		if owner := d.Owner(handler); owner != "" {
+			reason = "the host " + owner + " runs the handler, and shows what it waits for"
+		}
+		return &wire.WaitingFor{Kind: view.Standby, Reason: reason}
 	}
 	return &wire.WaitingFor{Kind: view.Disabled, Reason: "the handler does not run"}
 }

@@ -87,3 +87,45 @@ func TestDeliveriesOfClosedHandlers(t *testing.T) {
 		}
 	}
 }
+
+// A delivery that another host makes waits for that one, by name.
+func TestDeliveryOnStandbyNamesTheHost(t *testing.T) {
+	m := bus.NewMemory(bus.MemoryConfig{})
+	defer m.Close()
+	b, err := bus.New(bus.Config{Log: m, Window: m.Window()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ev := logtest.Make(t, event.Draft{Type: "taken"})
+	owner := ""
+	d := delivery.New(delivery.Config{Store: m, Log: memoryLog{b, m}, Shared: true, Owner: func(string) string { return owner }})
+	defer d.Close(context.Background())
+	if _, err := d.Open(t.Context(), "h", "", delivery.Policy{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.Append(t.Context(), []*event.Event{ev}); err != nil {
+		t.Fatal(err)
+	}
+	known, err := versions.Open(t.Context(), versions.Config{Store: m, Now: time.Now, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	table, err := route.New([]spec.Route{{Pattern: "*"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	deliveries := run.Deliveries{Dispatcher: d, Cursors: m.Cursors, Versions: known, Table: func() *route.Table { return table },
+		Owner: func(string) string { return owner }, Manifest: func(plugin string) (abi.Manifest, bool) {
+			return abi.Manifest{Name: plugin, Subscribes: []abi.Subscription{{EventType: "taken"}}}, true
+		}}
+	for name, want := range map[string]string{
+		"":  "no host runs the handler yet: one takes it within seconds",
+		"b": "the host b runs the handler, and shows what it waits for",
+	} {
+		owner = name
+		list, err := deliveries.Deliveries(t.Context(), event.Record{Seq: 1, Event: ev})
+		if err != nil || len(list) != 1 || list[0].WaitingFor == nil || list[0].WaitingFor.Kind != "standby" || list[0].WaitingFor.Reason != want {
+			t.Errorf("owner %q: got %+v, %v", name, list, err)
+		}
+	}
+}
