@@ -41,9 +41,11 @@ func DeadLetters(ctx context.Context, tx pgx.Tx, positions []event.DeadPosition)
 	return list, err
 }
 
-// atDead are the dead letters at positions.
-const atDead = ` FROM unnest($1::text[], $2::bigint[]) AS u (handler, seq)
-	WHERE d.handler = u.handler AND d.seq = u.seq AND d.status = 'dead' AND NOT d.purged`
+// atDead are the dead letters at positions. Each is looked up by itself: a join would also be
+// possible the other way round, from all dead letters, and the statistics of a table in which
+// many deliveries have just died advise that.
+const atDead = ` WHERE d.ctid = ANY (ARRAY (SELECT found.ctid FROM unnest($1::text[], $2::bigint[]) AS u (handler, seq) CROSS JOIN LATERAL
+	(SELECT o.ctid FROM deliveries AS o WHERE o.handler = u.handler AND o.seq = u.seq AND o.status = 'dead' AND NOT o.purged LIMIT 1) AS found))`
 
 // Redrive makes the dead letters at these positions pending, and returns the number of those
 // that are any. Their handlers are locked.

@@ -86,8 +86,10 @@ func mark(ctx context.Context, tx pgx.Tx) (uint64, error) {
 	return uint64(seq), err
 }
 
-// blocksPerRead is how many blocks are in memory at once.
-const blocksPerRead = 64
+const (
+	blocksPerRead = 64      // in memory at once
+	rowsPerRead   = 1 << 16 // of one statement
+)
 
 // times calls visit with the Seq and the time, in Unix nanoseconds, of each outcome in blocks
 // of a handler above after, up to until, ascending. It passes over blocks whose newest outcome
@@ -185,10 +187,16 @@ func finals(ctx context.Context, tx pgx.Tx, handler string, after, until uint64,
 	}
 	var d delivery
 	var list []delivery
-	rows, err := tx.Query(ctx, `SELECT seq, at, status IN ('ok', 'dead') FROM deliveries WHERE handler = $1 AND seq > $2 AND seq <= $3 ORDER BY seq`,
-		handler, seqOf(after), seqOf(until))
-	if err := each(rows, err, func() { list = append(list, d) }, &d.seq, &d.at, &d.final); err != nil {
-		return nil, err
+	for above, more := seqOf(after), true; more; { // the server bounds the time of a statement
+		n := len(list)
+		rows, err := tx.Query(ctx, `SELECT seq, at, status IN ('ok', 'dead') FROM deliveries WHERE handler = $1 AND seq > $2 AND seq <= $3
+			ORDER BY seq LIMIT $4`, handler, above, seqOf(until), rowsPerRead)
+		if err := each(rows, err, func() { list = append(list, d) }, &d.seq, &d.at, &d.final); err != nil {
+			return nil, err
+		}
+		if more = len(list)-n == rowsPerRead; more {
+			above = d.seq
+		}
 	}
 	before := func(seq uint64) (covered bool) { // visits the deliveries up to seq
 		for len(list) > 0 && uint64(list[0].seq) <= seq {

@@ -2,6 +2,7 @@ package outcomes
 
 import (
 	"context"
+	"math"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -99,28 +100,61 @@ func keepLeftovers(ctx context.Context, tx pgx.Tx, edge uint64) error {
 }
 
 // Forget removes the outcomes and attempts of a handler, which is locked, and queues the
-// events below the mark "trimmed" that only it may have kept. It does so in parts: the server
-// ends a statement that takes too long.
-func Forget(ctx context.Context, tx pgx.Tx, handler string, trimmed uint64) error {
-	if _, err := tx.Exec(ctx, `INSERT INTO released SELECT seq FROM deliveries WHERE handler = $1 AND status <> 'ok' AND NOT purged AND seq <= $2
-		ON CONFLICT DO NOTHING`, handler, seqOf(trimmed)); err != nil {
-		return err
-	}
-	for _, table := range []string{"deliveries", "outcome_blocks", "attempts"} {
-		for {
-			done, err := tx.Exec(ctx, `DELETE FROM `+table+` WHERE ctid = ANY (ARRAY (SELECT ctid FROM `+table+` WHERE handler = $1 LIMIT $2))`,
-				handler, forgetStep)
-			if err != nil {
-				return err
-			}
-			if done.RowsAffected() < forgetStep {
-				break
+// events below the mark "trimmed" that only it may have kept. When there are many up to passed,
+// a position in the log that the handler has passed, it removes some of those only: more is true,
+// and the caller commits and calls it again.
+func Forget(ctx context.Context, tx pgx.Tx, handler string, trimmed, passed uint64) (more bool, err error) {
+	for _, until := range []int64{seqOf(passed), math.MaxInt64} {
+		parts := maxForget
+		if until == math.MaxInt64 {
+			parts = math.MaxInt
+		}
+		for _, p := range forgotten {
+			if more, err := p.remove(ctx, tx, handler, seqOf(trimmed), until, &parts); more || err != nil {
+				return more, err
 			}
 		}
 	}
-	_, err := tx.Exec(ctx, `DELETE FROM attempt_logs WHERE handler = $1`, handler)
-	return err
+	_, err = tx.Exec(ctx, `DELETE FROM attempt_logs WHERE handler = $1`, handler)
+	return false, err
 }
 
-// forgetStep is how many rows one statement removes.
-const forgetStep = 8192
+const (
+	forgetStep = 8192 // rows of one statement: the server bounds its time
+	maxForget  = 8    // statements of one transaction, whose time is bounded as well
+)
+
+// part is a table of what Forget removes, in the order of a column that has Seqs.
+type part struct{ table, column, before string }
+
+var forgotten = []part{
+	{"deliveries", "seq", `INSERT INTO released SELECT seq FROM deliveries WHERE handler = $1 AND seq > $2 AND seq <= least($3::bigint, $4::bigint)
+		AND status <> 'ok' AND NOT purged ON CONFLICT DO NOTHING`},
+	{"outcome_blocks", "first_seq", ""},
+	{"attempts", "seq", ""},
+}
+
+// remove removes the rows of a handler up to a Seq in parts, and reports whether there are more
+// than so many. Each part begins behind the one before, so that it does not pass over what that
+// has removed.
+func (p part) remove(ctx context.Context, tx pgx.Tx, handler string, trimmed, until int64, parts *int) (more bool, err error) {
+	for above := int64(math.MinInt64); ; {
+		var edge *int64
+		if err := tx.QueryRow(ctx, `SELECT max(at) FROM (SELECT `+p.column+` AS at FROM `+p.table+` WHERE handler = $1 AND `+p.column+` > $2
+			AND `+p.column+` <= $3 ORDER BY `+p.column+` LIMIT $4) AS next`, handler, above, until, forgetStep).Scan(&edge); err != nil || edge == nil {
+			return false, err
+		}
+		if *parts--; *parts < 0 {
+			return true, nil
+		}
+		var b pgx.Batch
+		if p.before != "" {
+			b.Queue(p.before, handler, above, *edge, trimmed)
+		}
+		b.Queue(`DELETE FROM `+p.table+` WHERE handler = $1 AND `+p.column+` > $2 AND `+p.column+` <= $3`, handler, above, *edge)
+		if err := tx.SendBatch(ctx, &b).Close(); err != nil {
+			return false, err
+		}
+		above = *edge
+	}
+}

@@ -124,23 +124,34 @@ func (s *State) StartReplay(ctx context.Context, handler string, from, to uint64
 	})
 }
 
-// ForgetHandler implements bus.State.
+// ForgetHandler implements bus.State. It commits in steps when there are many outcomes: on an
+// error, those of a part of the events that the handler has passed can be removed, and nothing else.
 func (s *State) ForgetHandler(ctx context.Context, handler string) error {
-	return s.cfg.DB.Write(ctx, "forget a handler", func(ctx context.Context, tx pgx.Tx) error {
-		trimmed, err := outcomes.Lock(ctx, tx, handler)
-		if err != nil {
+	names := event.HandlerCursors(handler)
+	for more := true; more; {
+		if err := s.cfg.DB.Write(ctx, "forget a handler", func(ctx context.Context, tx pgx.Tx) error {
+			trimmed, err := outcomes.Lock(ctx, tx, handler)
+			if err != nil {
+				return err
+			}
+			passed, _, err := cursor(ctx, tx, names.Position)
+			if err != nil {
+				return err
+			}
+			if more, err = outcomes.Forget(ctx, tx, handler, trimmed, passed); more || err != nil {
+				return err
+			}
+			if _, err := tx.Exec(ctx, `DELETE FROM cursors WHERE name = ANY ($1::text[])`,
+				[]string{names.Position, names.SampledFrom, names.SampledTo}); err != nil {
+				return err
+			}
+			_, err = tx.Exec(ctx, `DELETE FROM replays WHERE handler = $1`, handler)
+			return err
+		}); err != nil {
 			return err
 		}
-		names := event.HandlerCursors(handler)
-		if _, err := tx.Exec(ctx, `DELETE FROM cursors WHERE name = ANY ($1::text[])`,
-			[]string{names.Position, names.SampledFrom, names.SampledTo}); err != nil {
-			return err
-		}
-		if _, err := tx.Exec(ctx, `DELETE FROM replays WHERE handler = $1`, handler); err != nil {
-			return err
-		}
-		return outcomes.Forget(ctx, tx, handler, trimmed)
-	})
+	}
+	return nil
 }
 
 // signed is a Seq as the database stores it.
