@@ -27,14 +27,16 @@ func (l *Ledger) Ask(ctx context.Context, c spec.ClusterCommand) error {
 	return err
 }
 
-// Asked returns the unanswered commands for units, ascending by the time of Ask.
+// Asked returns the unanswered commands for units, ascending by the time of Ask. It omits those
+// that are older than a caller awaits an answer: what it has reported as perhaps not done must not
+// be done later.
 func (l *Ledger) Asked(ctx context.Context, units []string) ([]spec.ClusterCommand, error) {
 	if err := l.removeOld(ctx); err != nil {
 		return nil, err
 	}
 	var list []spec.ClusterCommand
 	err := l.db.Query(ctx, "read commands of other hosts", `SELECT id, unit, method, body FROM commands
-		WHERE answered_at IS NULL AND unit = ANY ($1) ORDER BY asked_at, id`, []any{append([]string{}, units...)},
+		WHERE answered_at IS NULL AND unit = ANY ($1) AND asked_at > clock_timestamp() - `+await+` ORDER BY asked_at, id`, []any{append([]string{}, units...)},
 		func(rows pgx.Rows) error {
 			list = nil
 			var c spec.ClusterCommand
@@ -91,6 +93,8 @@ func noNil(bytes []byte) []byte {
 }
 
 const (
+	// await is how long the caller of a command awaits its answer; see cluster.Do.
+	await = `interval '30 seconds'`
 	// keep is how long commands and answers are kept, by the clock of the database.
 	keep        = `interval '75 seconds'`
 	removeEvery = 30 * time.Second

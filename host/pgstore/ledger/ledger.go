@@ -76,26 +76,29 @@ func (l *Ledger) Beat(ctx context.Context, m spec.Beating) (view spec.ClusterVie
 	return view, nil
 }
 
+// scanView returns what readAll selects. A member is who its row says: one whose description
+// cannot be read, such as that of a newer version, must not end the leases of all others.
 func scanView(rows pgx.Rows) (spec.ClusterView, error) {
 	view := spec.ClusterView{Revisions: make(map[string]uint64)}
 	var what int
 	var name, owner string
-	var number uint64
+	var number int64
 	var body []byte
 	_, err := pgx.ForEachRow(rows, []any{&what, &name, &owner, &number, &body}, func() error {
 		switch what {
 		case 0:
-			b := spec.Beating{Beat: number}
-			if err := json.Unmarshal(body, &b.Member); err != nil {
-				return fault.New(fault.Internal, "the row of host %s: %w", name, err)
+			var m spec.Member
+			if json.Unmarshal(body, &m) != nil {
+				m = spec.Member{Name: name}
 			}
-			view.Members = append(view.Members, b)
+			m.ID = name
+			view.Members = append(view.Members, spec.Beating{Member: m, Beat: uint64(number)})
 		case 1:
-			view.Units = append(view.Units, spec.Unit{Name: name, Owner: owner, Epoch: number})
+			view.Units = append(view.Units, spec.Unit{Name: name, Owner: owner, Epoch: uint64(number)})
 		case 2:
-			view.Revisions[name] = number
+			view.Revisions[name] = uint64(number)
 		case 3:
-			view.Now = time.Unix(0, int64(number)).UTC()
+			view.Now = time.Unix(0, number).UTC()
 		}
 		return nil
 	})
