@@ -58,7 +58,7 @@ func (h *Host) startInstalls(ctx context.Context) error {
 		Dir:        h.live.DataDir(),
 		Source:     h.sources,
 		Vetter:     run.Vetter{Reports: h.reports},
-		Plugins:    run.Installed{Manager: func() *plugin.Manager { return h.plugins }, State: h.engine, Logger: h.logger},
+		Plugins:    run.Installed{Manager: func() *plugin.Manager { return h.plugins }, State: h.engine, Shared: h.engine.Shared != nil, Logger: h.logger},
 		Settings:   live.Handlers{Live: h.live},
 		State:      h.kept,
 		Codec:      lockfile.Codec{Header: install.LockHeader},

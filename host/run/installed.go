@@ -20,6 +20,7 @@ import (
 type Installed struct {
 	Manager func() *plugin.Manager
 	State   bus.State
+	Shared  bool // other hosts have the same State
 	Logger  *slog.Logger
 }
 
@@ -57,8 +58,12 @@ func (p Installed) Pin(ctx context.Context, pin spec.Pin) (wire.Plugin, error) {
 
 // start starts a plugin. When that fails and no plugin has the name, it deletes the
 // position in the log that the start has given to the handler, so that a later plugin of
-// the name starts at its own time.
+// the name starts at its own time. With other hosts it leaves the position: one of them may run
+// the plugin that this one refuses.
 func (p Installed) start(ctx context.Context, name string, start func() (wire.Plugin, error)) (wire.Plugin, error) {
+	if p.Shared {
+		return start()
+	}
 	backlog, err := p.State.LoadBacklog(ctx, name)
 	if err != nil {
 		return wire.Plugin{}, fmt.Errorf("install %s: %w", name, err)
