@@ -33,7 +33,8 @@ type Ledger interface {
 	Give(ctx context.Context, f spec.Fence) error
 
 	// Ask stores a command for the owner of its unit; one of the same ID is stored once. Asked
-	// returns the unanswered commands for these units, ascending by the time of Ask. Answer stores
+	// returns the unanswered commands for these units, ascending by the time of Ask; it may omit those
+	// that are older than Do awaits an answer. Answer stores
 	// what came of one: a body, or a failure, which is not "". It is no error when the command is
 	// answered already, which stays, or gone. Answered returns what was stored, and whether
 	// anything was. Commands and answers are kept for a minute after they were stored, at least,
