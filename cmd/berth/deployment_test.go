@@ -165,6 +165,9 @@ func TestSystemdUnitStartsTheHost(t *testing.T) {
 	if u["Service"]["MemoryDenyWriteExecute"] != nil {
 		t.Error("handlers are compiled to machine code: MemoryDenyWriteExecute forbids that")
 	}
+	if got := u.only(t, "Unit", "StartLimitIntervalSec"); got != "0" {
+		t.Errorf("StartLimitIntervalSec is %s: systemd gives up while the database is away", got)
+	}
 	root := newRoot(t, "/etc/berth", "/var/lib/berth", "/tmp")
 	write(t, filepath.Join(root, "/etc/berth/event_handlers.yaml"), []byte("server: {listen: \"127.0.0.1:0\"}\nroutes: {\"*\": {}}\n"))
 	env := append(u["Service"]["Environment"], "PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/var/lib/berth", "USER="+u.only(t, "Service", "User"))

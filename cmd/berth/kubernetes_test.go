@@ -191,6 +191,9 @@ func TestKubernetesPodStartsTheHost(t *testing.T) {
 	for _, v := range c.Env {
 		env = append(env, v.Name+"="+v.Value)
 	}
+	if !slices.Contains(env, "BERTH_DATA_DIR=/var/lib/berth") {
+		t.Errorf("commands in the pod do not find the host: the environment is %q", env)
+	}
 	d := startDeployed(t, root, c.Args, env)
 	for name, p := range map[string]*probe{"startup": c.StartupProbe, "liveness": c.LivenessProbe, "readiness": c.ReadinessProbe} {
 		if p == nil || p.HTTPGet.Port != c.Ports[0].Name {
