@@ -22,6 +22,7 @@ MUTATED  := $(addprefix ./host/,sandbox/wasmbin sandbox/prescan sandbox/meter sa
 SEED     ?= 1
 MUTANTS  ?= 18
 JOBS     ?= 2
+SLOW     ?= 1
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 .PHONY: help run demo cluster cluster-faults soak-cluster build plugins test race fuzz mutate boundaries bench load lint guests languages test-guests sdk-requests docs generators \
@@ -37,14 +38,14 @@ demo: build plugins ## the same, then stop: succeeds only if every answer came
 	@$(GO) build -o bin/demo ./cmd/demo && exec bin/demo -berth $(BIN)
 
 cluster: build plugins ## start PostgreSQL and three hosts, move orders, kill a host, show the takeover; needs PostgreSQL's programs
-	@$(GO) build -o bin/cluster ./cmd/cluster && exec bin/cluster -berth $(BIN)
+	@$(GO) build -o bin/cluster ./cmd/cluster && exec bin/cluster -berth $(BIN) -slow $(SLOW)
 
-# make cluster-faults FAULT=drain
+# make cluster-faults FAULT=drain; SLOW=10 on a machine that has other work
 cluster-faults: build ## fail hosts, network, disks and databases, operate handlers meanwhile; a checker outside of the hosts prints a table
-	@$(GO) build -o bin/cluster ./cmd/cluster && exec bin/cluster -berth $(BIN) -suite quick -logs bin/cluster-logs $(if $(FAULT),-only "$(FAULT)")
+	@$(GO) build -o bin/cluster ./cmd/cluster && exec bin/cluster -berth $(BIN) -slow $(SLOW) -suite quick -logs bin/cluster-logs $(if $(FAULT),-only "$(FAULT)")
 
 soak-cluster: build ## the same and more failures, for as long as an hour
-	@$(GO) build -o bin/cluster ./cmd/cluster && exec bin/cluster -berth $(BIN) -suite long -logs bin/cluster-logs $(if $(FAULT),-only "$(FAULT)")
+	@$(GO) build -o bin/cluster ./cmd/cluster && exec bin/cluster -berth $(BIN) -slow $(SLOW) -suite long -logs bin/cluster-logs $(if $(FAULT),-only "$(FAULT)")
 
 # -v names each package when it is compiled: the first build shows that it goes on.
 build: ## build the host into bin/

@@ -72,8 +72,8 @@ func demo(ctx context.Context, o options, stdout io.Writer) (err error) {
 		return err
 	}
 	fmt.Fprintf(stdout, "\nEvery answer came: %d.\n", d.answers)
-	if took >= maxTakeover {
-		return fmt.Errorf("the takeover lasted %v, over %v", took, maxTakeover)
+	if limit := boundsOn(o.slow).takeover; took >= limit {
+		return fmt.Errorf("the takeover lasted %v, over %v", took, limit)
 	}
 	return nil
 }

@@ -35,11 +35,20 @@ const (
 	attemptWork = 3 * time.Millisecond
 	publishWait = 10 * time.Millisecond
 
-	maxTakeover  = 5 * time.Second
-	maxDrainGap  = time.Second
-	beginFor     = 2250 * time.Millisecond // a lease's 2 s, and the way of a request to the recorder
 	outcomeLimit = 3 * time.Minute
 )
+
+// bounds are what times may be.
+type bounds struct {
+	takeover, gap time.Duration
+	begin         time.Duration // for attempts of a host that is cut off: a lease's 2 s, and the way of a request to the recorder
+}
+
+// boundsOn returns the bounds on a machine that is so many times slower.
+func boundsOn(slow int) bounds {
+	n := time.Duration(slow)
+	return bounds{takeover: n * 5 * time.Second, gap: n * time.Second, begin: 2*time.Second + n*250*time.Millisecond}
+}
 
 // trial is a failure test while it runs.
 type trial struct {
@@ -69,7 +78,7 @@ type scenario struct {
 	install  bool                                // there is a handler that can be installed
 	prepare  func(context.Context, *trial) error // before the hosts start
 	do       func(context.Context, *trial) error
-	expect   func(check.Report) error
+	expect   func(check.Report, bounds) error
 }
 
 // result is a line of the table.
@@ -155,7 +164,7 @@ func (sc scenario) run(ctx context.Context, o options, s size) (report check.Rep
 	if err := t.load.AwaitMore(ctx, s.calm); err != nil {
 		return report, nil, err
 	}
-	log = check.Log{Handlers: f.Handlers(), BeginFor: beginFor, From: f.Clock()}
+	log = check.Log{Handlers: f.Handlers(), BeginFor: boundsOn(o.slow).begin, From: f.Clock()}
 	doing := sc.do(ctx, t)
 	if doing == nil {
 		doing = t.load.AwaitMore(ctx, s.calm)
@@ -180,7 +189,7 @@ func (sc scenario) run(ctx context.Context, o options, s size) (report check.Rep
 		errs = append(errs, errors.New(problem))
 	}
 	if sc.expect != nil {
-		errs = append(errs, sc.expect(report))
+		errs = append(errs, sc.expect(report, boundsOn(o.slow)))
 	}
 	return report, t.notes, errors.Join(errs...)
 }

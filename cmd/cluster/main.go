@@ -27,6 +27,7 @@ func main() {
 type options struct {
 	berth, plugins, guest string
 	suite, only, keep     string
+	slow                  int
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
@@ -39,8 +40,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.StringVar(&o.suite, "suite", "", "quick or long: the failure tests")
 	flags.StringVar(&o.only, "only", "", "the one failure test to run")
 	flags.StringVar(&o.keep, "logs", "", "a directory for the logs of a failure test that failed")
+	flags.IntVar(&o.slow, "slow", 1, "how many times longer the bounds of times are, on a machine that has other work")
 	if err := flags.Parse(args); err != nil {
 		return err
+	}
+	if o.slow < 1 {
+		return errors.New("-slow is at least 1")
 	}
 	switch o.suite {
 	case "":

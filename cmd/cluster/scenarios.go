@@ -19,18 +19,18 @@ const leasePast = 6 * time.Second
 func scenarios() []scenario {
 	return []scenario{
 		{name: "kill", do: eachHost(kill), expect: takeover},
-		{name: "stop", do: eachHost(stop), expect: takeover},
+		{name: "stop", do: eachHost(stop), expect: takeover, long: true},
 		{name: "drain", do: eachHost(drain), expect: handover},
 		{name: "cut", do: eachHost(cut(proxy.Drop)), expect: takeover},
 		{name: "half-open", do: eachHost(cut(proxy.HalfOpen)), expect: takeover, long: true},
 		{name: "refuse", do: eachHost(cut(proxy.Refuse)), expect: takeover, long: true},
 		{name: "slow network", do: eachHost(slow), long: true},
-		{name: "slow disk", do: slowDisk},
+		{name: "slow disk", do: slowDisk, long: true},
 		{name: "full disk", root: true, prepare: smallDisk, do: fullDisk},
 		{name: "full WAL disk", root: true, settings: []string{"min_wal_size = 32MB", "max_wal_size = 32MB"}, prepare: smallWALDisk,
 			do: fullWALDisk, long: true},
 		{name: "database", do: database, long: true},
-		{name: "failover", do: failover},
+		{name: "failover", do: failover, long: true},
 		{name: "asynchronous", do: asynchronous},
 		{name: "clocks", prepare: clocks, do: wrongClocks, expect: takeover, long: true},
 		{name: "operations", install: true, do: operations},
@@ -38,24 +38,24 @@ func scenarios() []scenario {
 }
 
 // takeover expects that other hosts took the handlers soon.
-func takeover(r check.Report) error {
+func takeover(r check.Report, b bounds) error {
 	if r.Takeover <= 0 {
 		return errors.New("no handler was taken over: the fault hit none")
 	}
-	if r.Takeover >= maxTakeover {
-		return fmt.Errorf("a takeover lasted %v, over %v", r.Takeover, maxTakeover)
+	if r.Takeover >= b.takeover {
+		return fmt.Errorf("a takeover lasted %v, over %v", r.Takeover, b.takeover)
 	}
 	return nil
 }
 
 // handover expects that a host that is shut down gives its handlers away in time, and that
 // nothing is done twice.
-func handover(r check.Report) error {
+func handover(r check.Report, b bounds) error {
 	switch {
 	case r.Duplicates > 0:
 		return fmt.Errorf("%d duplicates, although no host failed", r.Duplicates)
-	case r.Gap >= maxDrainGap:
-		return fmt.Errorf("a handler began nothing for %v, over %v", r.Gap, maxDrainGap)
+	case r.Gap >= b.gap:
+		return fmt.Errorf("a handler began nothing for %v, over %v", r.Gap, b.gap)
 	}
 	return nil
 }
