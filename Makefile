@@ -14,8 +14,8 @@ each      = set -e; for module in $(MODULES); do echo "$$module: $(1)"; (cd $$mo
 FUZZTIME ?= 10s
 # Functions for programs that embed the host, and for tests, which no command calls.
 EMBEDDED := func: (Host\.Ready|Server\.(Handler|Routes))$$|telemetry/metrics/.*: List$$
-# A package whose tests take longer hangs. On a slow machine cmd/berth takes ten minutes.
-HANGS    ?= 25m
+# A package whose tests take longer hangs. On a machine with other work cmd/berth takes twenty minutes.
+HANGS    ?= 40m
 BOUNDTIME ?= 20s
 MUTATED  := $(addprefix ./host/,sandbox/wasmbin sandbox/prescan sandbox/meter sandbox sandbox/guestnet plugin event auth \
 	install delivery store bus route config api) ./abi/strictjson
