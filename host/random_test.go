@@ -454,6 +454,8 @@ func rareSuccess(id, engine string) bool {
 		return true
 	case "skipEvent", "cancelOperation": // of what is under way
 		return true
+	case "drainMember", "undrainMember", "adoptDecisions": // of hosts that share a database
+		return true
 	}
 	return false
 }
