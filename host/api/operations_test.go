@@ -40,7 +40,7 @@ func TestEveryRouteIsDescribed(t *testing.T) {
 		scopes[op.Method+" "+op.Path] = op.Scope
 	}
 	for _, r := range s.Routes() {
-		path := strings.NewReplacer(":name", "{name}", ":id", "{id}", ":event_id", "{event_id}", ":key", "{key}", ":schedule", "{schedule}", ":type", "{type}").Replace(r.Path)
+		path := strings.NewReplacer(":name", "{name}", ":id", "{id}", ":event_id", "{event_id}", ":key", "{key}", ":schedule", "{schedule}", ":type", "{type}", ":member", "{member}").Replace(r.Path)
 		scope, found := scopes[r.Method+" "+path]
 		switch {
 		case r.Missing:

@@ -59,9 +59,13 @@ func New(settings ...string) (*Server, error) {
 	return s, nil
 }
 
+// DirVariable names the directory for the data of servers, such as one in memory, where commits
+// cost less; the default is that for temporary files.
+const DirVariable = "BERTH_POSTGRES_DIR"
+
 // create makes the directory of a server, has its data made, and starts it.
 func (s *Server) create(data func() error) (err error) {
-	if s.dir, err = os.MkdirTemp("", "berth-pg-"); err != nil {
+	if s.dir, err = os.MkdirTemp(os.Getenv(DirVariable), "berth-pg-"); err != nil {
 		return err
 	}
 	if s.owner != nil {
