@@ -271,7 +271,7 @@ func TestFailedBackupLeavesNothing(t *testing.T) {
 		code   fault.Code
 		want   string
 	}{
-		"memory": {func(s *site) { s.cfg.Snapshot = nil }, fault.Conflict, "bus.engine is memory"},
+		"no copy": {func(s *site) { s.cfg.Snapshot, s.cfg.Refusal = nil, "back it up otherwise" }, fault.Conflict, "back it up otherwise"},
 		"installation": {func(s *site) {
 			s.cfg.Quiesce = func(context.Context) (func(), error) { return nil, fault.New(fault.Timeout, "%w", broken) }
 		}, fault.Timeout, "broken"},
