@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -22,7 +23,7 @@ type leaseLives struct {
 	policy    delivery.Policy
 	h         *handler
 	instances [3]testInstance
-	watched   bool
+	watched   atomic.Bool
 	purged    bool
 	published uint64
 }
@@ -30,7 +31,7 @@ type leaseLives struct {
 func newLeaseLives(t *rapid.T, ctx context.Context, e *engine) *leaseLives {
 	x := &leaseLives{lives: newLives(e), ctx: ctx}
 	x.d = delivery.New(delivery.Config{Store: x.lives, Log: x.lives, Observer: func(event.Record, event.Delivery) {},
-		Watched: func() bool { return x.watched }})
+		Watched: x.watched.Load})
 	backoff := rapid.SampledFrom([]time.Duration{time.Nanosecond, time.Millisecond, time.Hour}).Draw(t, "backoff")
 	x.policy = delivery.Policy{
 		Takes:   parentsOnly,
@@ -82,7 +83,7 @@ func TestLeasesAcrossRestarts(t *testing.T) {
 				x.h.Update(x.policy)
 			},
 			"probe":   func(*rapid.T) { x.h.Probe() },
-			"watch":   func(*rapid.T) { x.watched = !x.watched },
+			"watch":   func(*rapid.T) { x.watched.Store(!x.watched.Load()) },
 			"redrive": x.redrive,
 			"purge":   x.purge,
 			"replay":  x.replay,

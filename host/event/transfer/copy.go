@@ -23,15 +23,20 @@ type Source interface {
 // Target is an engine that a copy is made in, under a name by which no host finds it.
 type Target interface {
 	Source
-	// Begin starts a copy of the store with this id, or continues one: positions has the
-	// last position of each kind that Write has stored. fault.Conflict: what is there is
-	// the unfinished copy of another store.
-	Begin(ctx context.Context, store string) (positions map[string]Position, err error)
+	// Begin starts a copy of the store with this id, or continues one. fault.Conflict: what
+	// is there is the unfinished copy of another store.
+	Begin(ctx context.Context, store string) (Progress, error)
 	// Write stores rows and the position after them, in one transaction.
 	Write(ctx context.Context, k *Kind, rows []Row, at Position) error
 	// Commit computes what the engine stores besides the rows, and gives the copy the name by
 	// which a host finds it. The target is not used after that.
 	Commit(ctx context.Context) error
+}
+
+// Progress is how far a copy is.
+type Progress struct {
+	Positions map[string]Position // the last one of each kind that Write has stored
+	Complete  bool                // Commit was called: nothing is written
 }
 
 // Position is how far a kind was copied.
@@ -69,20 +74,24 @@ func Copy(ctx context.Context, cfg Config) ([]Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	positions, err := cfg.To.Begin(ctx, store)
+	begun, err := cfg.To.Begin(ctx, store)
 	if err != nil {
 		return nil, err
 	}
 	for _, k := range Kinds() {
-		if at := positions[k.Name]; !at.Done {
+		if at := begun.Positions[k.Name]; !at.Done && !begun.Complete {
 			if err := cfg.copyKind(ctx, k, at); err != nil {
 				return nil, fmt.Errorf("copy %s: %w", k.Name, err)
 			}
 		}
 	}
-	results, err := cfg.compare(ctx)
-	if err != nil {
-		return nil, err
+	advice := "the source was changed since the copy was begun; stop its hosts and begin again with --restart"
+	if begun.Complete {
+		advice = "one of them was used since; move the copy away or name another place for a new one"
+	}
+	results, err := cfg.compare(ctx, advice)
+	if err != nil || begun.Complete {
+		return results, err
 	}
 	return results, cfg.To.Commit(ctx)
 }
@@ -152,8 +161,8 @@ func (c Config) read(ctx context.Context, from Source, k *Kind, after Row) <-cha
 	return pages
 }
 
-// compare reads both sides and returns the digests of all kinds.
-func (c Config) compare(ctx context.Context) (results []Result, err error) {
+// compare reads both sides and returns the digests of all kinds. Advice is for sides that differ.
+func (c Config) compare(ctx context.Context, advice string) (results []Result, err error) {
 	for _, k := range Kinds() {
 		total, err := c.From.Count(ctx, k)
 		if err != nil {
@@ -182,9 +191,8 @@ func (c Config) compare(ctx context.Context) (results []Result, err error) {
 			return nil, fmt.Errorf("compare %s: %w", k.Name, err)
 		}
 		if got.Result != want {
-			return nil, fault.New(fault.Conflict, "the copy differs from the source in %s (%d rows with the digest %s, but the source has %d with %s): "+
-				"the source was changed since the copy was begun; stop its hosts and begin again with --restart",
-				k.Name, got.Rows, got.Digest, want.Rows, want.Digest)
+			return nil, fault.New(fault.Conflict, "the copy differs from the source in %s (%d rows with the digest %s, but the source has %d with %s): %s",
+				k.Name, got.Rows, got.Digest, want.Rows, want.Digest, advice)
 		}
 		results = append(results, want)
 	}

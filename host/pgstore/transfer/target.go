@@ -24,16 +24,18 @@ const (
 type Target struct {
 	reader
 	schema, partial string
+	complete        bool // an earlier run has made the copy
 }
 
 // OpenTarget makes the partial schema of a schema that has no store, or opens it to continue.
-// With restart it begins again. fault.Conflict: something is stored in the schema, or another
-// process makes a copy.
-func OpenTarget(ctx context.Context, cfg Config, restart bool) (*Target, error) {
+// With restart it begins again. Store is the id of what is copied: its complete copy is opened
+// to be compared once more, as after a run that was killed at its end. fault.Conflict: something
+// else is stored in the schema, or another process makes a copy.
+func OpenTarget(ctx context.Context, cfg Config, store string, restart bool) (*Target, error) {
 	const doing = "make the store in PostgreSQL"
 	schema := cfg.Database.Schema
 	t := &Target{schema: schema, partial: schema[:min(len(schema), maxName-len(partialSuffix))] + partialSuffix}
-	err := t.open(ctx, cfg, restart)
+	err := t.open(ctx, cfg, store, restart)
 	if err == nil {
 		return t, nil
 	}
@@ -43,7 +45,7 @@ func OpenTarget(ctx context.Context, cfg Config, restart bool) (*Target, error) 
 	return nil, conn.Coded(doing, err)
 }
 
-func (t *Target) open(ctx context.Context, cfg Config, restart bool) (err error) {
+func (t *Target) open(ctx context.Context, cfg Config, store string, restart bool) (err error) {
 	partial := cfg.Database
 	partial.Schema = t.partial
 	if t.c, err = connect(ctx, cfg.Database.URL, t.partial); err != nil {
@@ -58,7 +60,10 @@ func (t *Target) open(ctx context.Context, cfg Config, restart bool) (err error)
 		return err
 	}
 	if err := t.vacant(ctx, t.c); err != nil {
-		return err
+		if restart || !t.has(ctx, store) {
+			return err
+		}
+		return t.openComplete(ctx, cfg)
 	}
 	if restart {
 		if _, err := t.c.Exec(ctx, `DROP SCHEMA IF EXISTS `+quoted(t.partial)+` CASCADE`); err != nil {
@@ -75,6 +80,28 @@ func (t *Target) open(ctx context.Context, cfg Config, restart bool) (err error)
 		return err
 	}
 	t.types, err = readTypes(ctx, t.c, t.partial)
+	return err
+}
+
+// has reports whether the schema has a copy of a store that no host was started on since.
+func (t *Target) has(ctx context.Context, store string) (same bool) {
+	schema := quoted(t.schema)
+	err := t.c.QueryRow(ctx, `SELECT store = $1 AND NOT EXISTS (SELECT 1 FROM `+schema+`.members) FROM `+schema+`.head`, store).Scan(&same)
+	return err == nil && same
+}
+
+// openComplete opens what an earlier run has made.
+func (t *Target) openComplete(ctx context.Context, cfg Config) error {
+	db, err := conn.Open(ctx, cfg.Database) // checks and upgrades
+	if err != nil {
+		return err
+	}
+	db.Close()
+	t.complete = true
+	if _, err := t.c.Exec(ctx, `SET search_path = `+quoted(t.schema)); err != nil {
+		return err
+	}
+	t.types, err = readTypes(ctx, t.c, t.schema)
 	return err
 }
 
@@ -154,16 +181,19 @@ func kindNames() (list []string) {
 func (t *Target) Close() error { return closeConnection(t.c) }
 
 // Begin implements transfer.Target.
-func (t *Target) Begin(ctx context.Context, store string) (map[string]transfer.Position, error) {
+func (t *Target) Begin(ctx context.Context, store string) (transfer.Progress, error) {
+	if t.complete {
+		return transfer.Progress{Complete: true}, nil
+	}
 	if _, err := t.c.Exec(ctx, `INSERT INTO transfer VALUES ('', $1, NULL, 0, false) ON CONFLICT DO NOTHING`, store); err != nil {
-		return nil, err
+		return transfer.Progress{}, err
 	}
 	positions := make(map[string]transfer.Position)
 	var kind, of string
 	var at transfer.Position
 	rows, err := t.c.Query(ctx, `SELECT kind, store, key, entries, done FROM transfer`)
 	if err != nil {
-		return nil, err
+		return transfer.Progress{}, err
 	}
 	_, err = pgx.ForEachRow(rows, []any{&kind, &of, &at.Key, &at.Rows, &at.Done}, func() error {
 		positions[kind], at = at, transfer.Position{}
@@ -173,7 +203,7 @@ func (t *Target) Begin(ctx context.Context, store string) (map[string]transfer.P
 		err = fault.New(fault.Conflict, "the schema %s has the unfinished copy of another store (%s): finish that one, or begin again with --restart",
 			t.partial, of)
 	}
-	return positions, err
+	return transfer.Progress{Positions: positions}, err
 }
 
 // Write implements transfer.Target.

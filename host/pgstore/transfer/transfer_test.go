@@ -25,7 +25,7 @@ func config(t *testing.T, schema string) transfer.Config {
 
 func openTarget(t *testing.T, schema string) *transfer.Target {
 	t.Helper()
-	target, err := transfer.OpenTarget(t.Context(), config(t, schema), false)
+	target, err := transfer.OpenTarget(t.Context(), config(t, schema), transfertest.Store, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,22 +75,22 @@ func TestRefusals(t *testing.T) {
 		t.Errorf("no store: got %v", err)
 	}
 	target := openTarget(t, schema)
-	if _, err := transfer.OpenTarget(t.Context(), config(t, schema), false); !fault.Is(err, fault.Conflict) {
+	if _, err := transfer.OpenTarget(t.Context(), config(t, schema), transfertest.Store, false); !fault.Is(err, fault.Conflict) {
 		t.Errorf("two copies at once: got %v", err)
 	}
 	if err := target.Close(); err != nil {
 		t.Fatal(err)
 	}
 	fill(t, schema, transfertest.Rows(1, 5))
-	for _, restart := range []bool{false, true} {
-		_, err := transfer.OpenTarget(t.Context(), config(t, schema), restart)
+	for store, restart := range map[string]bool{"another": false, transfertest.Store: true} {
+		_, err := transfer.OpenTarget(t.Context(), config(t, schema), store, restart)
 		if !fault.Is(err, fault.Conflict) || !strings.Contains(err.Error(), "DROP SCHEMA "+schema) {
 			t.Errorf("a store is there: got %v", err)
 		}
 	}
 	other := pgtest.Schema(t)
 	pgtest.Exec(t, `CREATE SCHEMA `+other, `CREATE TABLE `+other+`.customers (id int)`)
-	if _, err := transfer.OpenTarget(t.Context(), config(t, other), true); !fault.Is(err, fault.Conflict) || !strings.Contains(err.Error(), "not Berth's") {
+	if _, err := transfer.OpenTarget(t.Context(), config(t, other), transfertest.Store, true); !fault.Is(err, fault.Conflict) || !strings.Contains(err.Error(), "not Berth's") {
 		t.Errorf("another program's schema: got %v", err)
 	}
 	newer := pgtest.Schema(t)

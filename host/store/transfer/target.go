@@ -24,12 +24,15 @@ type Target struct {
 	path     string
 	releases []func() error
 	done     bool
+	complete bool // an earlier run has made the copy
 }
 
 // OpenTarget makes the partial file of a data file that is missing, or opens it to continue.
-// With restart it begins again. It takes the locks of both files until Close.
-// fault.Conflict: there is a store at path, or another process has one of the files.
-func OpenTarget(ctx context.Context, path string, restart bool) (t *Target, err error) {
+// With restart it begins again. Store is the id of what is copied: its complete copy is opened
+// to be compared once more, as after a run that was killed at its end. It takes the locks of
+// both files until Close. fault.Conflict: there is another store at path, or another process
+// has one of the files.
+func OpenTarget(ctx context.Context, path, store string, restart bool) (t *Target, err error) {
 	const doing = "make the store"
 	t = &Target{path: path}
 	defer func() {
@@ -37,6 +40,16 @@ func OpenTarget(ctx context.Context, path string, restart bool) (t *Target, err 
 			err = errors.Join(datafile.Coded(doing, path, false, err), t.Close())
 		}
 	}()
+	if version, at, err := datafile.Examine(ctx, path); err == nil && at.Store == store && version == schema.Latest() && !restart {
+		t.complete = true
+		release, err := datafile.Exclude(path)
+		if err != nil {
+			return t, err
+		}
+		t.releases = append(t.releases, release)
+		t.db, err = datafile.OpenReadOnly(path)
+		return t, err
+	}
 	for _, suffix := range []string{"", "-wal", datafile.WatermarkSuffix} {
 		if _, err := os.Lstat(path + suffix); !errors.Is(err, fs.ErrNotExist) {
 			return t, fault.New(fault.Conflict, "%s is there: the copy is made in a data directory without a store; move %s* away, or name "+
@@ -63,9 +76,43 @@ func OpenTarget(ctx context.Context, path string, restart bool) (t *Target, err 
 	if err := schema.Upgrade(ctx, t.db, path+partialSuffix, schema.Latest()); err != nil {
 		return t, err
 	}
-	_, err = t.db.ExecContext(ctx, `CREATE TABLE IF NOT EXISTS transfer (kind TEXT PRIMARY KEY, store TEXT NOT NULL, key BLOB,
-		entries INTEGER NOT NULL, done INTEGER NOT NULL) STRICT, WITHOUT ROWID`)
-	return t, err
+	return t, t.track(ctx)
+}
+
+// track makes the table of the positions. When it is missing and there are rows, a run was
+// killed after it had completed the file, and before the file had its name.
+func (t *Target) track(ctx context.Context) error {
+	tx, err := t.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback() //nolint:errcheck // does nothing after the commit
+	var there bool
+	if err := tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'transfer')`).Scan(&there); err != nil || there {
+		return err
+	}
+	texts := []string{`CREATE TABLE transfer (kind TEXT PRIMARY KEY, store TEXT NOT NULL, key BLOB, entries INTEGER NOT NULL,
+		done INTEGER NOT NULL) STRICT, WITHOUT ROWID`}
+	var filled bool
+	for _, k := range transfer.Kinds() {
+		if k.Name != "head" && !filled {
+			if err := tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM `+table(k)+`)`).Scan(&filled); err != nil {
+				return err
+			}
+		}
+	}
+	if filled {
+		texts = append(texts, `INSERT INTO transfer SELECT '', store, NULL, 0, 0 FROM identity`)
+		for _, k := range transfer.Kinds() {
+			texts = append(texts, `INSERT INTO transfer SELECT '`+k.Name+`', store, NULL, (SELECT count(*) FROM `+table(k)+`), 1 FROM identity`)
+		}
+	}
+	for _, text := range texts {
+		if _, err := tx.ExecContext(ctx, text); err != nil {
+			return err
+		}
+	}
+	return tx.Commit()
 }
 
 // Close closes the file and releases the locks. The file remains for a later run.
@@ -87,9 +134,12 @@ func (t *Target) Close() error {
 }
 
 // Begin implements transfer.Target.
-func (t *Target) Begin(ctx context.Context, store string) (map[string]transfer.Position, error) {
+func (t *Target) Begin(ctx context.Context, store string) (transfer.Progress, error) {
+	if t.complete {
+		return transfer.Progress{Complete: true}, nil
+	}
 	if _, err := t.db.ExecContext(ctx, `INSERT OR IGNORE INTO transfer VALUES ('', ?, NULL, 0, 0)`, store); err != nil {
-		return nil, err
+		return transfer.Progress{}, err
 	}
 	positions := make(map[string]transfer.Position)
 	var kind, of string
@@ -103,7 +153,7 @@ func (t *Target) Begin(ctx context.Context, store string) (map[string]transfer.P
 		err = fault.New(fault.Conflict, "%s is the unfinished copy of another store (%s): finish that one, or begin again with --restart",
 			t.path+partialSuffix, of)
 	}
-	return positions, err
+	return transfer.Progress{Positions: positions}, err
 }
 
 // Write implements transfer.Target.

@@ -1,6 +1,7 @@
 package transfer_test
 
 import (
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -24,7 +25,7 @@ func openSource(t *testing.T, path string) *transfer.Source {
 
 func openTarget(t *testing.T, path string) *transfer.Target {
 	t.Helper()
-	target, err := transfer.OpenTarget(t.Context(), path, false)
+	target, err := transfer.OpenTarget(t.Context(), path, transfertest.Store, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +55,7 @@ func TestRefusals(t *testing.T) {
 		t.Errorf("no store: got %v", err)
 	}
 	target := openTarget(t, path)
-	if _, err := transfer.OpenTarget(t.Context(), path, false); !fault.Is(err, fault.Conflict) {
+	if _, err := transfer.OpenTarget(t.Context(), path, transfertest.Store, false); !fault.Is(err, fault.Conflict) {
 		t.Errorf("two copies at once: got %v", err)
 	}
 	if _, err := contract.Copy(t.Context(), contract.Config{From: transfertest.NewMemory(transfertest.Rows(1, 5)), To: target}); err != nil {
@@ -66,12 +67,48 @@ func TestRefusals(t *testing.T) {
 	if left, err := filepath.Glob(path + ".partial*"); err != nil || len(left) > 0 {
 		t.Errorf("it left %v, %v", left, err)
 	}
-	if _, err := transfer.OpenTarget(t.Context(), path, true); !fault.Is(err, fault.Conflict) || !strings.Contains(err.Error(), "move "+path+"* away") {
-		t.Errorf("a store is there: got %v", err)
+	for store, restart := range map[string]bool{"another": false, transfertest.Store: true} {
+		_, err := transfer.OpenTarget(t.Context(), path, store, restart)
+		if !fault.Is(err, fault.Conflict) || !strings.Contains(err.Error(), "move "+path+"* away") {
+			t.Errorf("a store is there: got %v", err)
+		}
 	}
 	s := openSource(t, path)
 	if _, err := transfer.OpenSource(t.Context(), path, nil, slog.New(slog.DiscardHandler)); !fault.Is(err, fault.Conflict) {
 		t.Errorf("a host runs: got %v", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestFileWithoutItsName: a run ended after it had completed the file and before it renamed it.
+func TestFileWithoutItsName(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "berth.db")
+	from := transfertest.NewMemory(transfertest.Rows(2, 50))
+	run := func(progress func(string, string, int64, int64)) ([]contract.Result, error) {
+		target := openTarget(t, path)
+		results, err := contract.Copy(t.Context(), contract.Config{From: from, To: target, Progress: progress})
+		return results, errors.Join(err, target.Close())
+	}
+	if _, err := run(func(step, _ string, _, _ int64) {
+		if err := os.Mkdir(path, 0o700); err != nil && step == "compare" && !os.IsExist(err) { // nothing is renamed to a directory
+			t.Error(err)
+		}
+	}); err == nil {
+		t.Fatal("it was not interrupted")
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := run(nil); err != nil {
+		t.Fatal(err)
+	}
+	s := openSource(t, path)
+	for _, k := range contract.Kinds() {
+		if n, err := s.Count(t.Context(), k); err != nil || n != int64(len(from.Rows(k.Name))) {
+			t.Errorf("%s: got %d rows, %v; want %d", k.Name, n, err, len(from.Rows(k.Name)))
+		}
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
@@ -91,7 +128,7 @@ func TestRestartForgetsTheCopy(t *testing.T) {
 	if _, err := os.Stat(path); err == nil {
 		t.Error("the unfinished copy has the name of the store")
 	}
-	again, err := transfer.OpenTarget(t.Context(), path, true)
+	again, err := transfer.OpenTarget(t.Context(), path, transfertest.Store, true)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -59,7 +59,8 @@ must have no store. The source is not changed, except that an older store is upg
 The copy is made under another name (berth.db.partial, or the schema with _partial),
 compared with the source row by row, and gets its name only if both are equal. A
 migration that was interrupted continues when it is started again; --restart begins
-again. Afterwards set bus.engine in the configuration and start the host.
+again. A complete copy is compared again and not changed. Afterwards set bus.engine in
+the configuration and start the host.
 
 Not in the store, and so not copied: the configuration, secrets and the audit log.`
 	cmd.Example = "  berth migrate --from sqlite --to postgres --config config/event_handlers.yaml\n  berth migrate --from postgres --to sqlite --data-dir data-back"
@@ -133,7 +134,11 @@ func (m *migration) toPostgres(ctx context.Context, file, dir string, database c
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, from.Close()) }()
-	to, err := postgres.OpenTarget(ctx, postgres.Config{Database: database, Lease: waitFor}, m.restart)
+	store, err := from.Store(ctx)
+	if err != nil {
+		return nil, err
+	}
+	to, err := postgres.OpenTarget(ctx, postgres.Config{Database: database, Lease: waitFor}, store, m.restart)
 	if err != nil {
 		return nil, err
 	}
@@ -147,7 +152,11 @@ func (m *migration) toSQLite(ctx context.Context, file string, database conn.Con
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, from.Close()) }()
-	to, err := sqlite.OpenTarget(ctx, file, m.restart)
+	store, err := from.Store(ctx)
+	if err != nil {
+		return nil, err
+	}
+	to, err := sqlite.OpenTarget(ctx, file, store, m.restart)
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 
@@ -194,12 +195,12 @@ func (m *Memory) Page(ctx context.Context, k *transfer.Kind, after transfer.Row)
 }
 
 // Begin implements transfer.Target.
-func (m *Memory) Begin(_ context.Context, store string) (map[string]transfer.Position, error) {
+func (m *Memory) Begin(_ context.Context, store string) (transfer.Progress, error) {
 	if m.ID != store && len(m.positions) > 0 {
-		return nil, fault.New(fault.Conflict, "the copy of another store")
+		return transfer.Progress{}, fault.New(fault.Conflict, "the copy of another store")
 	}
 	m.ID = store
-	return m.positions, nil
+	return transfer.Progress{Positions: m.positions, Complete: m.Committed}, nil
 }
 
 // Write implements transfer.Target.
@@ -242,8 +243,8 @@ func (k *Killed) Write(ctx context.Context, kind *transfer.Kind, rows []transfer
 // Engine opens the two sides of an engine for Run. Each call of a function of one Engine is
 // about the same store.
 type Engine struct {
-	// Target opens the unfinished copy, and begins one when there is none; close ends the
-	// run, and never makes it complete.
+	// Target opens the copy of Store, and begins one when there is none; close ends the run,
+	// and never makes it complete.
 	Target func() (t transfer.Target, close func() error)
 	// Source opens the complete copy.
 	Source func() (s transfer.Source, close func() error)
@@ -271,6 +272,23 @@ func Run(t *testing.T, limit int, open func(t *testing.T) Engine) {
 			}) {
 				t.Errorf("%s: the rows differ", k.Name)
 			}
+		}
+	})
+	t.Run("a complete copy", func(t *testing.T) {
+		e := open(t)
+		from := NewMemory(Rows(seed, limit))
+		there := copyWithKills(t, from, rand.New(rand.NewPCG(seed, 3)), e.Target)
+		again := func() ([]transfer.Result, error) {
+			target, closeTarget := e.Target()
+			results, err := transfer.Copy(t.Context(), transfer.Config{From: from, To: target})
+			return results, errors.Join(err, closeTarget())
+		}
+		if results, err := again(); err != nil || !slices.Equal(results, there) {
+			t.Errorf("got %v, %v; want %v", results, err, there)
+		}
+		from.Set("cursors", []transfer.Row{{[]byte("new"), int64(5)}})
+		if _, err := again(); !fault.Is(err, fault.Conflict) || !strings.Contains(err.Error(), "move the copy away") {
+			t.Errorf("the source was used: got %v", err)
 		}
 	})
 	t.Run("a copy of another store", func(t *testing.T) {
