@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -41,12 +42,17 @@ func open(t *testing.T, text string) *engine.Engine {
 // openIn is open in a data directory; the caller closes the engine.
 func openIn(t *testing.T, dir, text string) (*engine.Engine, error) {
 	t.Helper()
+	return openLogged(t, dir, text, slog.New(slog.DiscardHandler))
+}
+
+func openLogged(t *testing.T, dir, text string, log *slog.Logger) (*engine.Engine, error) {
+	t.Helper()
 	c, err := config.Parse("f.yaml", []byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return engine.Open(t.Context(), engine.Config{Settings: func() config.Bus { return c.Bus }, File: filepath.Join(dir, "berth.db"),
-		Secrets: secret.Source{Directory: secret.Directory(dir)}, Env: os.LookupEnv, Logger: slog.New(slog.DiscardHandler),
+		Secrets: secret.Source{Directory: secret.Directory(dir)}, Env: os.LookupEnv, Logger: log,
 		Commit: func(ctx context.Context, _ int) (context.Context, func(error)) { return ctx, func(error) {} }})
 }
 
@@ -73,6 +79,45 @@ func TestDataDirectoryHasOneHost(t *testing.T) {
 	}
 	if err := next.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// A host that was configured for PostgreSQL without a migration begins with an empty log.
+func TestStoreThatWasNotMovedIsNoted(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	text := fmt.Sprintf("bus: {engine: postgres, postgres: {url: %q, schema: %s}}\n", pgtest.URL(t), pgtest.Schema(t))
+	var lines bytes.Buffer
+	start := func(text string, use func(*engine.Engine)) {
+		t.Helper()
+		e, err := openLogged(t, dir, text, slog.New(slog.NewTextHandler(&lines, nil)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		use(e)
+		if err := e.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const warning = "has a store in SQLite that is not in the database"
+	start(text, func(*engine.Engine) {})
+	start("bus: {}\n", func(*engine.Engine) {})
+	if start(text, func(*engine.Engine) {}); strings.Contains(lines.String(), warning) {
+		t.Errorf("nothing was stored: %s", &lines)
+	}
+	start("bus: {}\n", func(e *engine.Engine) {
+		ev, err := event.New(event.Draft{Type: "t"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := e.Append(t.Context(), []*event.Event{ev}); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if start(text, func(*engine.Engine) {}); !strings.Contains(lines.String(), warning) || !strings.Contains(lines.String(), "last_seq=1") {
+		t.Errorf("an event was stored: %s", &lines)
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/berth-host/berth/host/pgstore/ledger"
 	"github.com/berth-host/berth/host/secret"
 	"github.com/berth-host/berth/host/spec"
+	"github.com/berth-host/berth/host/store/datafile"
 	"github.com/berth-host/berth/host/wire"
 	"github.com/gofrs/flock"
 )
@@ -49,38 +50,10 @@ const MaxMessage = pgstore.MaxMessage
 // shared is the parts of a store that make Shared.
 type shared struct {
 	*ledger.Ledger
-	store *pgstore.Store
+	*pgstore.Store
 }
 
-func (s shared) Shared(ctx context.Context, kind string) ([]spec.SharedDocument, error) {
-	return s.store.Shared(ctx, kind)
-}
-
-func (s shared) Share(ctx context.Context, d spec.SharedDocument) (uint64, error) {
-	return s.store.Share(ctx, d)
-}
-
-func (s shared) PutModule(ctx context.Context, sha256 string, content []byte) error {
-	return s.store.PutModule(ctx, sha256, content)
-}
-
-func (s shared) Module(ctx context.Context, sha256 string) ([]byte, bool, error) {
-	return s.store.Module(ctx, sha256)
-}
-
-func (s shared) RemoveModules(ctx context.Context, keep []string) error {
-	return s.store.RemoveModules(ctx, keep)
-}
-
-func (s shared) Broadcast(ctx context.Context, messages []string) error {
-	return s.store.Broadcast(ctx, messages)
-}
-
-func (s shared) Receive(ctx context.Context, take func(message string)) error {
-	return s.store.Receive(ctx, take)
-}
-
-func (s shared) Claim(ctx context.Context, c event.Cursor) error { return s.store.AddCursor(ctx, c) }
+func (s shared) Claim(ctx context.Context, c event.Cursor) error { return s.AddCursor(ctx, c) }
 
 // openPostgres opens the database of the engine, with the retention in front of it.
 func (e *Engine) openPostgres(ctx context.Context, cfg Config, p config.Postgres) (err error) {
@@ -104,10 +77,24 @@ func (e *Engine) openPostgres(ctx context.Context, cfg Config, p config.Postgres
 	}
 	e.Engine, e.Shared, e.shut, e.unlock = s, shared{leases, s}, leases.Close, unlock
 	e.NoCopy = NoBackup
+	noteOtherStore(ctx, cfg, s)
 	e.bound(cfg)
 	db := boundedOrders{s.Orders(), e.Retention, cfg.Commit}
 	e.Orders = func(*bus.Bus) orders.Repository { return orders.NewTable(db) }
 	return nil
+}
+
+// noteOtherStore warns of a store in the data directory that is not in the database: a host that was
+// configured for PostgreSQL without a migration begins with an empty log.
+func noteOtherStore(ctx context.Context, cfg Config, s *pgstore.Store) {
+	_, at, err := datafile.Examine(ctx, cfg.File)
+	if err != nil || at.Seq == 0 {
+		return
+	}
+	if id, err := s.ID(ctx); err == nil && id != at.Store {
+		cfg.Logger.Warn("the data directory has a store in SQLite that is not in the database: this host does not use it; stop the hosts and "+
+			"move it with berth migrate --from sqlite --to postgres, or move the file away", "file", cfg.File, "last_seq", at.Seq)
+	}
 }
 
 // lockFile is the file in the data directory that a host with a database locks: such a directory has

@@ -123,7 +123,7 @@ func refusal(c *pgx.ConnConfig, err error) error {
 		return fault.New(fault.Invalid, "connect to the PostgreSQL %s: the server refuses user %s: check the user, its password and the "+
 			"server's pg_hba.conf: %s", where, fault.Quote(c.User), refused.Message)
 	case refused.Code == "3D000":
-		return fault.New(fault.Invalid, "connect to the PostgreSQL %s: there is no such database; create it: createdb %s",
+		return fault.New(fault.Invalid, "connect to the PostgreSQL %s: there is no such database; create it: createdb -E UTF8 -T template0 %s",
 			where, c.Database)
 	case refused.Code == "53300":
 		return unavailable("connect to the PostgreSQL %s: the server has no connection left; raise its max_connections or lower "+

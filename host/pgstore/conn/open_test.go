@@ -83,7 +83,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"wrong password", with("guarded:"+password, "postgres"), "s", "refuses user", fault.Invalid},
 		{"no password", with("guarded", "postgres"), "s", "", fault.Invalid},
 		{"no such user", with("unknown:"+password, "postgres"), "s", "refuses user", fault.Invalid},
-		{"no such database", with("berth:"+password, "nowhere"), "s", "createdb nowhere", fault.Invalid},
+		{"no such database", with("berth:"+password, "nowhere"), "s", "createdb -E UTF8 -T template0 nowhere", fault.Invalid},
 		{"a database it may not use", with("barred", "closed"), "s", "may not connect", fault.Invalid},
 		{"no server", "postgres://berth:" + password + "@127.0.0.1:1/postgres?sslmode=disable", "s", "cannot be reached", fault.Unavailable},
 		{"no host", "postgres://berth:" + password + "@berth.invalid/postgres?sslmode=disable", "s", "cannot be reached", fault.Unavailable},

@@ -34,6 +34,14 @@ func (l *Log) Status(ctx context.Context) (st event.LogStatus, err error) {
 	return st, err
 }
 
+// ID returns the id of the store, 32 hex digits, which a migration keeps.
+func (l *Log) ID(ctx context.Context) (id string, err error) {
+	err = l.db.Read(ctx, "read the id of the store", func(ctx context.Context, tx pgx.Tx) error {
+		return tx.QueryRow(ctx, `SELECT store FROM head`).Scan(&id)
+	})
+	return id, err
+}
+
 // Event implements bus.Log.
 func (l *Log) Event(ctx context.Context, id string) (rec event.Record, err error) {
 	const doing = "look up an event"
