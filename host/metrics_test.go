@@ -53,11 +53,12 @@ func startMeasuredHost(t *testing.T, settings string) *testHost {
 func (s *testHost) await(what string, ok func() bool) {
 	s.t.Helper()
 	deadline := time.Now().Add(time.Minute) // only a hang gets there
-	for !ok() {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for ; !ok(); <-tick.C {
 		if time.Now().After(deadline) {
 			s.t.Fatalf("waited in vain for %s", what)
 		}
-		time.Sleep(time.Millisecond)
 	}
 }
 

@@ -27,6 +27,9 @@ import (
 // limit bounds every wait: it is generous, and reached only by a failure.
 const limit = 60 * time.Second
 
+// poll is how often a wait looks.
+const poll = 50 * time.Millisecond
+
 var chromium context.Context // of the browser that all tests share
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
@@ -176,11 +179,12 @@ func (b *tab) until(what, script string) {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, limit)
 	defer cancel()
-	for ctx.Err() == nil {
+	tick := time.NewTicker(poll)
+	defer tick.Stop()
+	for ; ctx.Err() == nil; <-tick.C {
 		if done, err := chromedp.Run(ctx, chromedp.Evaluate[bool](script)); err == nil && done {
 			return
 		}
-		time.Sleep(50 * time.Millisecond)
 	}
 	b.t.Fatalf("%s: not within %s; the page has:\n%s", what, limit, b.text("main, .login, body"))
 }

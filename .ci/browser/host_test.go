@@ -155,7 +155,9 @@ func (h *host) publish(eventType, subject string, data any) string {
 // eventually waits until the answer to a request satisfies ok.
 func eventually[T any](h *host, path, what string, ok func(T) bool) (last T) {
 	h.t.Helper()
-	for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+	tick := time.NewTicker(poll)
+	defer tick.Stop()
+	for end := time.Now().Add(limit); time.Now().Before(end); <-tick.C {
 		var answer T
 		h.call("GET", path, nil, &answer)
 		if ok(answer) {

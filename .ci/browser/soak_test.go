@@ -108,14 +108,15 @@ func TestMemoryIsFlatUnderLoad(t *testing.T) {
 	t.Cleanup(func() { once.Do(func() { stop() }) })
 	length := duration(t)
 	events.sees(".newer", "new")
-	time.Sleep(length / 4) // buffers are full by then
+	<-time.After(length / 4) // of the load: buffers are full by then
 	events.act("Show new")
 	events.until("the list is full", `document.querySelectorAll("tbody tr").length === 50`)
 	before, beforeOverview := events.use(), overview.use()
-	for end := time.Now().Add(length * 3 / 4); time.Now().Before(end); {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for end := time.Now().Add(length * 3 / 4); time.Now().Before(end); <-tick.C {
 		events.act("Show new")
 		events.sees("tbody", "order_paid")
-		time.Sleep(time.Second)
 	}
 	events.flat(before, events.use())
 	overview.flat(beforeOverview, overview.use())

@@ -353,14 +353,14 @@ func (w *world) owners() map[string]string {
 	return owners
 }
 
-// run lets time pass, and checks all the time.
+// run lets the time of the test's own clock pass, and checks all the time.
 func (w *world) run(d time.Duration) {
 	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		w.check()
 	}
 }
 
-// await lets time pass until a condition holds, and returns how long that took.
+// await lets the time of the test's own clock pass until a condition holds, and returns how long that took.
 func (w *world) await(limit time.Duration, what string, holds func() bool) time.Duration {
 	w.t.Helper()
 	since := time.Now()

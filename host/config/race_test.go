@@ -17,11 +17,12 @@ import (
 // TestEditsNeverUndoConcurrentSaves saves the file repeatedly, by rename or by
 // overwriting, while the host edits it. The file has each save until the next one.
 func TestEditsNeverUndoConcurrentSaves(t *testing.T) {
-	for _, overwrite := range []bool{false, true} {
+	ways := []bool{false}
+	if runtime.GOOS == "linux" { // only Linux reports writers
+		ways = append(ways, true)
+	}
+	for _, overwrite := range ways {
 		t.Run(map[bool]string{false: "renamed", true: "in place"}[overwrite], func(t *testing.T) {
-			if overwrite && runtime.GOOS != "linux" {
-				t.Skip("only Linux reports writers")
-			}
 			path := filepath.Join(t.TempDir(), "c.yaml")
 			write(t, path, "data_dir: s0\n")
 			stop := make(chan struct{})

@@ -84,7 +84,7 @@ func TestStreamHasTheDeliveriesOfAllHosts(t *testing.T) {
 			t.Error("it is watched")
 		}
 		got := watch()
-		time.Sleep(time.Second)
+		time.Sleep(time.Second) // of the test's own clock
 		if !a.Watched() || !b.Watched() {
 			t.Error("the others do not know of the client")
 		}
@@ -111,7 +111,7 @@ func TestStreamHasTheDeliveriesOfAllHosts(t *testing.T) {
 func TestLargeDeliveryIsSentWithoutItsResult(t *testing.T) {
 	setup(t, 1000, func(_ *hub, a, _ *feed.Feed, _ *stream.Feed, watch func() <-chan wire.Activity) {
 		got := watch()
-		time.Sleep(time.Second)
+		time.Sleep(time.Second) // of the test's own clock
 		huge := delivery(1, `1`)
 		huge.Delivery.Plugin = strings.Repeat("x", 2000) // dropped
 		a.Publish(huge)
@@ -129,14 +129,14 @@ func TestLargeDeliveryIsSentWithoutItsResult(t *testing.T) {
 func TestDatabaseThatFailsDelaysNothing(t *testing.T) {
 	setup(t, 1000, func(h *hub, a, _ *feed.Feed, _ *stream.Feed, watch func() <-chan wire.Activity) {
 		got := watch()
-		time.Sleep(time.Second)
+		time.Sleep(time.Second) // of the test's own clock
 		h.mu.Lock()
 		h.err = errors.New("away")
 		h.mu.Unlock()
 		for seq := range uint64(5000) { // more than wait
 			a.Publish(delivery(seq, `1`))
 		}
-		time.Sleep(time.Second)
+		time.Sleep(time.Second) // of the test's own clock
 		var n atomic.Int64
 		for len(got) > 0 {
 			<-got
