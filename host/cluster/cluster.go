@@ -293,6 +293,8 @@ func (c *Cluster) applyView(r beatResult) (changed bool) {
 		switch {
 		case u.Epoch == t.fence.Epoch && u.Owner == c.self:
 			t.renew(r.sent)
+		case u.Epoch > t.fence.Epoch && u.Owner == c.self:
+			c.lose(t, "the database has ended its epoch: it was failed over")
 		case u.Epoch >= t.fence.Epoch: // an earlier epoch was read before the take
 			c.lose(t, "another host has ended the lease")
 		}

@@ -22,7 +22,8 @@ type Ledger interface {
 	// and frees their units. Other members are unchanged.
 	Expire(ctx context.Context, dead []spec.Beating) error
 
-	// Take makes owner, a member, the owner of a unit in its next epoch, which it returns. The unit
+	// Take makes owner, a member, the owner of a unit in its next epoch, which it returns; a ledger
+	// can end epochs without a take, when its database fails over. The unit
 	// must be as seen, in owner and epoch (a zero Unit: it has no row), and free or the owner's own;
 	// fault.Conflict otherwise, also when owner is no member. Open writes under a fence of the unit
 	// end before; later ones under an earlier epoch are refused.

@@ -49,7 +49,7 @@ type Member struct {
 type Unit struct {
 	Name  string
 	Owner string // the ID of a member; "" when it is free
-	Epoch uint64 // the number of times it was taken
+	Epoch uint64 // it grows with each take
 }
 
 // Beating is a member and the number of its newest renewal, which the member itself counts: a

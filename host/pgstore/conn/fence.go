@@ -10,13 +10,25 @@ import (
 	"github.com/berth-host/berth/host/spec"
 )
 
-// Units is the table of the units and their owners. Only a take changes an epoch; it calls
-// LockUnit before.
+// Units is the table of the units and their owners. Only a take changes an epoch, to the one after
+// Epoch; it calls LockUnit before.
 const Units = `CREATE TABLE units (
 		name text COLLATE "C" PRIMARY KEY,
 		owner text NOT NULL DEFAULT '',
 		epoch bigint NOT NULL
 	) WITH (fillfactor = 50);`
+
+// Timeline is the timeline of the server in hex: a standby that is promoted begins another one. It
+// is NULL where the server does not say.
+const Timeline = `substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)`
+
+// Epoch is the present epoch of a row of units. The epochs of a timeline are above BaseEpoch, and so
+// above those of the timelines before: a standby that was promoted may lack takes, and outcomes
+// that hosts have in memory. The owners take their units again, and load what is there.
+const (
+	Epoch     = `greatest(epoch, ` + BaseEpoch + `)`
+	BaseEpoch = `coalesce((('x' || ` + Timeline + `)::bit(32)::bigint - 1) << 32, 0)`
+)
 
 // Advisory locks guard epochs, and not the rows of units: writes share a lock, which changes
 // nothing in the table, and a take that waits for it goes before later writes. Row locks that
@@ -64,7 +76,7 @@ func QueueStale(b *pgx.Batch, fences []spec.Fence) (stale func() []spec.Fence) {
 	present := make(map[string]uint64, len(fences))
 	b.Queue(shareUnits, names)
 	// A statement after the one that locks sees what the last take has committed.
-	b.Queue(`SELECT name, epoch FROM units WHERE name = ANY ($1)`, names).Query(func(rows pgx.Rows) error {
+	b.Queue(`SELECT name, `+Epoch+` FROM units WHERE name = ANY ($1)`, names).Query(func(rows pgx.Rows) error {
 		var name string
 		var epoch int64
 		_, err := pgx.ForEachRow(rows, []any{&name, &epoch}, func() error {

@@ -20,6 +20,7 @@ type fleet struct {
 
 	mu      sync.Mutex
 	owners  map[string]string // of the units that run, by name
+	epochs  map[string]uint64 // in which they were started last
 	changed chan struct{}
 }
 
@@ -34,8 +35,12 @@ type node struct {
 	cut     chan struct{} // closed: nothing reaches the database
 }
 
-func (f *fleet) start(name, schema string) *node {
-	n := &node{host: open(f.t, schema), fleet: f, name: name, ended: make(chan error, 1), cut: make(chan struct{})}
+func newFleet(t *testing.T) *fleet {
+	return &fleet{t: t, owners: make(map[string]string), epochs: make(map[string]uint64), changed: make(chan struct{})}
+}
+
+func (f *fleet) start(name string, ledger host) *node {
+	n := &node{host: ledger, fleet: f, name: name, ended: make(chan error, 1), cut: make(chan struct{})}
 	n.cluster = cluster.New(cluster.Config{
 		Ledger: n, Worker: n, Logger: slog.New(slog.DiscardHandler), Grace: time.Second,
 		Member: func() spec.Member { return spec.Member{ID: "id-" + name, Name: name} },
@@ -88,6 +93,9 @@ func (n *node) Units() (units []string) {
 }
 
 func (n *node) Own(_ context.Context, unit string, t *cluster.Tenure) error {
+	n.mu.Lock()
+	n.epochs[unit] = t.Fence().Epoch
+	n.mu.Unlock()
 	n.set(unit, n.name)
 	return nil
 }
@@ -111,20 +119,29 @@ func (f *fleet) set(unit, owner string) {
 // await waits until the hosts run that many units.
 func (f *fleet) await(what string, want map[string]int) {
 	f.t.Helper()
-	timeout := time.After(time.Minute)
-	since := time.Now()
-	for {
-		f.mu.Lock()
+	f.awaitThat(what, func() bool {
 		loads := make(map[string]int)
 		for _, owner := range f.owners {
 			loads[owner]++
 		}
-		changed := f.changed
-		f.mu.Unlock()
-		right := true
 		for name, n := range want {
-			right = right && loads[name] == n
+			if loads[name] != n {
+				return false
+			}
 		}
+		return true
+	})
+}
+
+// awaitThat waits until a condition holds, which is evaluated with the lock.
+func (f *fleet) awaitThat(what string, holds func() bool) {
+	f.t.Helper()
+	timeout := time.After(time.Minute)
+	since := time.Now()
+	for {
+		f.mu.Lock()
+		right, changed, now := holds(), f.changed, fmt.Sprint(f.owners, f.epochs)
+		f.mu.Unlock()
 		if right {
 			f.t.Logf("%s after %v", what, time.Since(since))
 			return
@@ -132,7 +149,7 @@ func (f *fleet) await(what string, want map[string]int) {
 		select {
 		case <-changed:
 		case <-timeout:
-			f.t.Fatalf("not %s within a minute: %v", what, loads)
+			f.t.Fatalf("not %s within a minute: %v", what, now)
 		}
 	}
 }
@@ -141,8 +158,8 @@ func (f *fleet) await(what string, want map[string]int) {
 // each other, and take over from a host that drains and from one that is cut off.
 func TestClusterOverPostgreSQL(t *testing.T) {
 	schema := pgtest.Schema(t)
-	f := &fleet{t: t, owners: make(map[string]string), changed: make(chan struct{})}
-	a, b, c := f.start("a", schema), f.start("b", schema), f.start("c", schema)
+	f := newFleet(t)
+	a, b, c := f.start("a", open(t, schema)), f.start("b", open(t, schema)), f.start("c", open(t, schema))
 	f.await("spread over three hosts", map[string]int{"a": 3, "b": 3, "c": 3})
 
 	f.mu.Lock()

@@ -47,7 +47,7 @@ const (
 	writeBeat    = `INSERT INTO members (id, beat, body) VALUES ($1, $2, $3)
 		ON CONFLICT (id) DO UPDATE SET beat = excluded.beat, body = excluded.body WHERE members.beat <= excluded.beat`
 	readAll = `SELECT 0, id, '', beat, body FROM members
-		UNION ALL SELECT 1, name, owner, epoch, NULL FROM units
+		UNION ALL SELECT 1, name, owner, ` + conn.Epoch + `, NULL FROM units
 		UNION ALL SELECT 2, kind, '', revision, NULL FROM revisions
 		UNION ALL SELECT 3, '', '', (extract(epoch FROM clock_timestamp()) * 1000000000)::bigint, NULL
 		ORDER BY 1, 2`
@@ -161,7 +161,7 @@ func (l *Ledger) Take(ctx context.Context, unit string, seen spec.Unit, owner st
 			return err
 		}
 		var present spec.Unit
-		err := tx.QueryRow(ctx, `SELECT owner, epoch FROM units WHERE name = $1 FOR UPDATE`, unit).Scan(&present.Owner, &present.Epoch)
+		err := tx.QueryRow(ctx, `SELECT owner, `+conn.Epoch+` FROM units WHERE name = $1 FOR UPDATE`, unit).Scan(&present.Owner, &present.Epoch)
 		missing := errors.Is(err, pgx.ErrNoRows)
 		if err != nil && !missing {
 			return err
@@ -177,12 +177,11 @@ func (l *Ledger) Take(ctx context.Context, unit string, seen spec.Unit, owner st
 		if err != nil {
 			return err
 		}
-		if epoch = present.Epoch + 1; !missing {
-			_, err = tx.Exec(ctx, `UPDATE units SET owner = $2, epoch = $3 WHERE name = $1`, unit, owner, int64(epoch))
-			return err
+		take := `UPDATE units SET owner = $2, epoch = ` + conn.Epoch + ` + 1 WHERE name = $1 RETURNING epoch`
+		if missing {
+			take = `INSERT INTO units (name, owner, epoch) VALUES ($1, $2, ` + conn.BaseEpoch + ` + 1) ON CONFLICT (name) DO NOTHING RETURNING epoch`
 		}
-		tag, err := tx.Exec(ctx, `INSERT INTO units (name, owner, epoch) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING`, unit, owner, int64(epoch))
-		if err == nil && tag.RowsAffected() == 0 {
+		if err = tx.QueryRow(ctx, take, unit, owner).Scan(&epoch); errors.Is(err, pgx.ErrNoRows) {
 			return changed()
 		}
 		return err
@@ -198,7 +197,7 @@ func (l *Ledger) Take(ctx context.Context, unit string, seen spec.Unit, owner st
 // present one.
 func (l *Ledger) Give(ctx context.Context, f spec.Fence) error {
 	err := l.db.Write(ctx, "give a unit away", func(ctx context.Context, tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, `UPDATE units SET owner = '' WHERE name = $1 AND epoch = $2`, f.Unit, int64(f.Epoch))
+		tag, err := tx.Exec(ctx, `UPDATE units SET owner = '' WHERE name = $1 AND `+conn.Epoch+` = $2`, f.Unit, int64(f.Epoch))
 		if err != nil || tag.RowsAffected() == 1 {
 			return err
 		}

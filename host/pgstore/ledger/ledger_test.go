@@ -30,11 +30,16 @@ type host struct {
 
 func open(t *testing.T, schema string, more ...string) host {
 	t.Helper()
+	return openAt(t, pgtest.URL(t), schema, more...)
+}
+
+func openAt(t *testing.T, url, schema string, more ...string) host {
+	t.Helper()
 	tables := conn.Units + ledger.Schema + shelf.Schema
 	for _, text := range more {
 		tables += text
 	}
-	db, err := conn.Open(t.Context(), conn.Config{URL: pgtest.URL(t), Schema: schema, Migrations: []string{tables}, MaxConns: 3})
+	db, err := conn.Open(t.Context(), conn.Config{URL: url, Schema: schema, Migrations: []string{tables}, MaxConns: 3})
 	if err != nil {
 		t.Fatal(err)
 	}

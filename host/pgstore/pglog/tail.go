@@ -9,6 +9,7 @@ import (
 
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/pgstore/conn"
 )
 
 const (
@@ -91,7 +92,7 @@ func (l *Log) Notify() { l.db.Notify(topic) }
 
 // timelineOf is the timeline of the server, which changes when a standby is promoted, or ""
 // where the server does not say.
-const timelineOf = `SELECT coalesce(substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8), '')`
+const timelineOf = `SELECT coalesce(` + conn.Timeline + `, '')`
 
 // read adds one page of new events to the window. The caller holds tail.
 func (l *Log) read(ctx context.Context) (more bool, err error) {
