@@ -2,6 +2,7 @@ package progress
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -18,20 +19,36 @@ const (
 	// deadBatch is the maximum number of deliveries that one transaction redrives, purges or
 	// requeues, so that the owner of the handler does not wait for many.
 	deadBatch = 512
+	// filterStep is the number of dead letters that one statement compares with a filter: the server
+	// bounds the time of a statement, and a filter can select few of very many.
+	filterStep = 2048
 	// maxPageBytes ends a page of dead letters, which contains their events.
 	maxPageBytes = 16 << 20
 )
 
 // selection is the dead letters d, with their events e, that a filter selects.
 type selection struct {
-	where string
-	args  []any
+	keys   conditions // which an index finds
+	events conditions
+	others conditions // those of d that are no keys
 }
 
-// add adds a condition, in which a question mark is the value.
-func (q *selection) add(condition string, value any) {
-	q.args = append(q.args, value)
-	q.where += " AND " + strings.ReplaceAll(condition, "?", "$"+strconv.Itoa(len(q.args)))
+// conditions are terms of a statement in which question marks are their values.
+type conditions struct {
+	sql  string
+	args []any
+}
+
+func (c conditions) and(term string, values ...any) conditions {
+	return conditions{c.sql + " AND " + term, slices.Concat(c.args, values)}
+}
+
+// numbered replaces the question marks in a statement by $1, $2 and so on.
+func numbered(sql string) string {
+	for n := 1; strings.Contains(sql, "?"); n++ {
+		sql = strings.Replace(sql, "?", "$"+strconv.Itoa(n), 1)
+	}
+	return sql
 }
 
 // selected returns what a filter selects. any is false when that is nothing, because there is
@@ -45,25 +62,25 @@ func (s *State) selected(ctx context.Context, f event.DeadFilter) (q selection, 
 		if err != nil {
 			return q, false, err
 		}
-		q.add("d.seq = ?", signed(rec.Seq))
+		q.keys = q.keys.and("seq = ?", signed(rec.Seq))
 	}
 	if f.Handler != "" {
-		q.add("d.handler = ?", f.Handler)
+		q.keys = q.keys.and("handler = ?", f.Handler)
 	}
 	if f.Type != "" {
-		q.add("e.type = ?", f.Type)
+		q.events = q.events.and("type = ?", f.Type)
 	}
 	if f.Subject != "" {
-		q.add("e.subject = ?", []byte(f.Subject))
+		q.events = q.events.and("subject = ?", []byte(f.Subject))
 	}
 	if f.Class != "" {
-		q.add("d.error_class = ?", string(f.Class))
+		q.others = q.others.and("d.error_class = ?", string(f.Class))
 	}
 	if !f.Since.IsZero() {
-		q.add("d.at >= ?", f.Since.UnixNano())
+		q.others = q.others.and("d.at >= ?", f.Since.UnixNano())
 	}
 	if !f.Until.IsZero() {
-		q.add("d.at < ?", f.Until.UnixNano())
+		q.others = q.others.and("d.at < ?", f.Until.UnixNano())
 	}
 	return q, true, nil
 }
@@ -74,28 +91,46 @@ type found struct {
 	size int64 // of its event
 }
 
-// list returns dead letters in the list's order after a position, at most limit.
-func (q selection) list(ctx context.Context, tx pgx.Tx, after event.DeadPosition, limit int) (list []found, err error) {
-	q.args = slices.Clone(q.args)
-	if after != (event.DeadPosition{}) {
-		q.args = append(q.args, signed(after.Seq), after.Handler)
-		q.where += fmt.Sprintf(" AND (d.seq, d.handler) < ($%d, $%d)", len(q.args)-1, len(q.args))
+const (
+	isDead = `FROM deliveries WHERE status <> 'ok' AND status = 'dead' AND NOT purged`
+	inList = ` ORDER BY seq DESC, handler DESC`
+)
+
+// step returns those that q selects of the next dead letters in the list's order after a position, at
+// most limit, and the position after which the next step begins; more is false when there is none.
+func (q selection) step(ctx context.Context, tx pgx.Tx, after event.DeadPosition, limit int) (list []found, next event.DeadPosition, more bool, err error) {
+	among, keys := limit, q.keys
+	if q.events.sql+q.others.sql != "" {
+		among = filterStep
 	}
-	q.args = append(q.args, limit)
-	rows, err := tx.Query(ctx, `SELECT d.seq, d.handler, octet_length(e.envelope) FROM deliveries AS d JOIN events AS e ON e.seq = d.seq
-		WHERE d.status <> 'ok' AND d.status = 'dead' AND NOT d.purged`+q.where+` ORDER BY d.seq DESC, d.handler DESC LIMIT $`+strconv.Itoa(len(q.args)),
-		q.args...)
+	if after != (event.DeadPosition{}) {
+		keys = keys.and("(seq, handler) < (?, ?)", signed(after.Seq), after.Handler)
+	}
+	// The event of each is looked up by itself: a join would also be possible the other way round, from
+	// all events of a type, and the statistics of a table that has just grown advise that.
+	rows, err := tx.Query(ctx, numbered(`SELECT d.seq, d.handler, e.size FROM (SELECT seq, handler, error_class, at `+isDead+keys.sql+inList+` LIMIT ?) AS d
+		CROSS JOIN LATERAL (SELECT octet_length(envelope) AS size FROM events WHERE seq = d.seq`+q.events.sql+` LIMIT 1) AS e
+		WHERE true`+q.others.sql+` ORDER BY d.seq DESC, d.handler DESC LIMIT ?`),
+		slices.Concat(keys.args, []any{among}, q.events.args, q.others.args, []any{limit})...)
 	if err != nil {
-		return nil, err
+		return nil, next, false, err
 	}
 	var at found
-	var seq int64
-	_, err = pgx.ForEachRow(rows, []any{&seq, &at.Handler, &at.size}, func() error {
-		at.Seq = uint64(seq)
+	if _, err = pgx.ForEachRow(rows, []any{&at.Seq, &at.Handler, &at.size}, func() error {
 		list = append(list, at)
 		return nil
-	})
-	return list, err
+	}); err != nil {
+		return nil, next, false, err
+	}
+	if len(list) == limit {
+		return list, list[limit-1].DeadPosition, true, nil
+	}
+	err = tx.QueryRow(ctx, numbered(`SELECT seq, handler `+isDead+keys.sql+inList+` OFFSET ? LIMIT 1`),
+		slices.Concat(keys.args, []any{among - 1})...).Scan(&next.Seq, &next.Handler)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return list, next, false, nil
+	}
+	return list, next, true, err
 }
 
 // DeadLetters implements bus.State. A page has fewer than limit when the events are large.
@@ -112,32 +147,40 @@ func (s *State) DeadLetters(ctx context.Context, f event.DeadFilter, cursor stri
 	if err != nil || !any {
 		return nil, "", err
 	}
-	err = s.read(ctx, "read dead letters", func(ctx context.Context, tx pgx.Tx) error {
-		list, next = nil, ""
-		page, err := q.list(ctx, tx, after, limit+1)
-		if err != nil {
-			return err
-		}
-		bytes := int64(0)
-		for i, at := range page {
-			if i == limit || bytes > maxPageBytes {
-				page = page[:i]
-				next = page[i-1].String()
-				break
+	size := int64(0)
+	for more := true; more; {
+		var page []found
+		var entries []event.DeadLetter
+		var until event.DeadPosition
+		fit, total := 0, size
+		if err := s.read(ctx, "read dead letters", func(ctx context.Context, tx pgx.Tx) (err error) {
+			if page, until, more, err = q.step(ctx, tx, after, limit+1-len(list)); err != nil {
+				return err
 			}
-			bytes += at.size
+			for fit, total = 0, size; fit < len(page) && len(list)+fit < limit && total <= maxPageBytes; fit++ {
+				total += page[fit].size
+			}
+			entries, err = outcomes.DeadLetters(ctx, tx, positions(page[:fit]))
+			return err
+		}); err != nil {
+			return nil, "", err
 		}
-		positions := make([]event.DeadPosition, len(page))
-		for i := range page {
-			positions[i] = page[i].DeadPosition
+		list, size = append(list, entries...), total
+		if fit < len(page) {
+			last := &list[len(list)-1]
+			return list, event.DeadPosition{Seq: last.Seq, Handler: last.Handler}.String(), nil
 		}
-		list, err = outcomes.DeadLetters(ctx, tx, positions)
-		return err
-	})
-	if err != nil {
-		return nil, "", err
+		after = until
 	}
-	return list, next, nil
+	return list, "", nil
+}
+
+func positions(page []found) []event.DeadPosition {
+	list := make([]event.DeadPosition, len(page))
+	for i := range page {
+		list[i] = page[i].DeadPosition
+	}
+	return list
 }
 
 // DeadCounts implements bus.State.
@@ -172,30 +215,36 @@ func (s *State) Purge(ctx context.Context, f event.DeadFilter) (int, error) {
 	return s.changeDead(ctx, "purge dead letters", f, outcomes.Purge)
 }
 
-// changeDead changes dead letters in transactions of their own, each dead letter once.
+// changeDead changes dead letters in transactions of their own, each dead letter once. An error says
+// how many were changed before.
 func (s *State) changeDead(ctx context.Context, doing string, f event.DeadFilter,
 	change func(ctx context.Context, tx pgx.Tx, at []event.DeadPosition, trimmed uint64) (int, error)) (total int, err error) {
 	q, any, err := s.selected(ctx, f)
 	if err != nil || !any {
 		return 0, err
 	}
+	partly := func(err error) (int, error) {
+		if total > 0 {
+			err = fmt.Errorf("%w (%d of them were changed before, and remain so; repeat the call for the others)", err, total)
+		}
+		return total, err
+	}
 	var after event.DeadPosition
-	for {
+	for more := true; more; {
 		var page []found
+		var until event.DeadPosition
 		n := 0
-		if err := s.read(ctx, doing, func(ctx context.Context, tx pgx.Tx) error {
-			page, err = q.list(ctx, tx, after, deadBatch)
+		if err := s.read(ctx, doing, func(ctx context.Context, tx pgx.Tx) (err error) {
+			page, until, more, err = q.step(ctx, tx, after, deadBatch)
 			return err
 		}); err != nil {
-			return total, err
+			return partly(err)
 		}
-		if len(page) == 0 {
-			return total, nil
+		if after = until; len(page) == 0 {
+			continue
 		}
-		positions := make([]event.DeadPosition, len(page))
 		var handlers []string
 		for i := range page {
-			positions[i] = page[i].DeadPosition
 			handlers = append(handlers, page[i].Handler)
 		}
 		slices.Sort(handlers)
@@ -203,15 +252,15 @@ func (s *State) changeDead(ctx context.Context, doing string, f event.DeadFilter
 		if err := s.cfg.DB.Write(ctx, doing, func(ctx context.Context, tx pgx.Tx) error {
 			trimmed, err := outcomes.Lock(ctx, tx, handlers...)
 			if err == nil {
-				n, err = change(ctx, tx, positions, trimmed)
+				n, err = change(ctx, tx, positions(page), trimmed)
 			}
 			return err
 		}); err != nil {
-			return total, err
+			return partly(err)
 		}
 		total += n
-		after = positions[len(positions)-1]
 	}
+	return total, nil
 }
 
 // Requeue implements bus.State. It commits in steps: on an error, the deliveries that are

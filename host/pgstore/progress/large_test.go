@@ -3,12 +3,15 @@ package progress_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/berth-host/berth/host/bus/logtest"
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/pgstore/outcomes"
 	"github.com/berth-host/berth/host/pgstore/pgtest"
 )
@@ -99,4 +102,109 @@ func TestForgetInSeveralTransactions(t *testing.T) {
 	}); err != nil || released != 2 {
 		t.Errorf("%d events are released: %v", released, err)
 	}
+}
+
+// TestFilterIsComparedInSteps: no statement looks at many dead letters, however few of them a filter
+// selects. They are the oldest ones, which come last.
+func TestFilterIsComparedInSteps(t *testing.T) {
+	e := open(t, options{now: noon})
+	events := logtest.Numbered(t, "k", 3)
+	if _, err := e.Append(t.Context(), events); err != nil {
+		t.Fatal(err)
+	}
+	const many, step = 30_000, 2048
+	pgtest.Exec(t, fmt.Sprintf(`INSERT INTO %s.events SELECT seq, NULL, seq::text::bytea, 'noise', '', 1, '', '' FROM generate_series(4, %d) AS seq`,
+		e.schema, many))
+	kill(t, e, "h", 1, many)
+	kill(t, e, "other", 2, 2)
+	pgtest.Exec(t, fmt.Sprintf(`UPDATE %s.deliveries SET error_class = 'timeout', at = 2 WHERE seq < 4`, e.schema))
+	e.Close()
+	for _, f := range []event.DeadFilter{{Type: string(events[0].Type())}, {Class: "timeout"}, {Handler: "h", Since: time.Unix(0, 2)},
+		{Handler: "h", Subject: "none"}} {
+		want := 4
+		if f.Handler != "" {
+			want--
+		}
+		if f.Subject != "" {
+			want = 0
+		}
+		for _, do := range []struct {
+			name string
+			run  func(e *engine) (int, error)
+		}{
+			{"list", func(e *engine) (n int, err error) {
+				cursor := ""
+				for pages := 0; pages == 0 || cursor != ""; pages++ {
+					var page []event.DeadLetter
+					if page, cursor, err = e.DeadLetters(t.Context(), f, cursor, 2); err != nil {
+						return n, err
+					}
+					for _, l := range page {
+						if l.Seq > 3 {
+							t.Errorf("%+v: got the dead letter of %d", f, l.Seq)
+						}
+					}
+					n += len(page)
+				}
+				return n, nil
+			}},
+			{"redrive", func(e *engine) (int, error) { return e.Redrive(t.Context(), f) }},
+			{"purge", func(e *engine) (int, error) {
+				pgtest.Exec(t, fmt.Sprintf(`UPDATE %s.deliveries SET status = 'dead', error_class = 'timeout', at = 2 WHERE seq < 4`, e.schema))
+				return e.Purge(t.Context(), f)
+			}},
+		} {
+			before := reads(t, e.schema)
+			e := open(t, options{schema: e.schema, now: noon})
+			n, err := do.run(e)
+			e.Close()
+			if n != want || err != nil {
+				t.Errorf("%s %+v: got %d, %v; want %d", do.name, f, n, err, want)
+			}
+			if after := reads(t, e.schema); after.rows-before.rows > step*(after.scans-before.scans) {
+				t.Errorf("%s %+v: %d rows read by %d scans", do.name, f, after.rows-before.rows, after.scans-before.scans)
+			}
+		}
+		pgtest.Exec(t, fmt.Sprintf(`UPDATE %s.deliveries SET purged = false WHERE seq < 4`, e.schema))
+	}
+}
+
+// TestErrorSaysHowManyDeadLettersWereChanged fails the change of the last one, which is in the second
+// transaction.
+func TestErrorSaysHowManyDeadLettersWereChanged(t *testing.T) {
+	e := open(t, options{now: noon})
+	const many = 600
+	if _, err := e.Append(t.Context(), logtest.Numbered(t, "k", many)); err != nil {
+		t.Fatal(err)
+	}
+	kill(t, e, "h", 1, many)
+	pgtest.Exec(t, fmt.Sprintf(`CREATE FUNCTION %[1]s.fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'injected'
+		USING ERRCODE = '58030'; END $$; CREATE TRIGGER fail BEFORE UPDATE ON %[1]s.deliveries FOR EACH ROW WHEN (OLD.seq = 1)
+		EXECUTE FUNCTION %[1]s.fail()`, e.schema))
+	n, err := e.Redrive(t.Context(), event.DeadFilter{})
+	if n != 512 || !fault.Is(err, fault.Unavailable) || !strings.Contains(err.Error(), "512 of them were changed before") {
+		t.Errorf("got %d, %v", n, err)
+	}
+	pgtest.Exec(t, fmt.Sprintf(`DROP FUNCTION %s.fail CASCADE`, e.schema))
+	if n, err = e.Redrive(t.Context(), event.DeadFilter{}); n != many-512 || err != nil {
+		t.Errorf("repeated: got %d, %v", n, err)
+	}
+}
+
+// read counts the scans of the indexes of deliveries, and the rows that they have found.
+type read struct{ scans, rows int }
+
+func reads(t *testing.T, schema string) (r read) {
+	t.Helper()
+	scans(t, schema) // waits for the counts of connections that have ended
+	c, err := pgx.Connect(t.Context(), pgtest.URL(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close(context.WithoutCancel(t.Context())) //nolint:errcheck // it only reads
+	if err := c.QueryRow(t.Context(), `SELECT sum(idx_scan), sum(idx_tup_read) FROM pg_stat_user_indexes WHERE schemaname = $1
+		AND relname = 'deliveries'`, schema).Scan(&r.scans, &r.rows); err != nil {
+		t.Fatal(err)
+	}
+	return r
 }
