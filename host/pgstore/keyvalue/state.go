@@ -2,7 +2,6 @@ package keyvalue
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -103,7 +102,8 @@ func (s *State) KVSet(ctx context.Context, plugin, key string, value []byte) err
 
 // KVCAS stores a plugin's value only if the present one equals old or, when old is nil, if there
 // is none. Otherwise fault.Conflict. An empty old that is not nil is an empty value. The key
-// keeps its time limit.
+// keeps its time limit. After an error of unknown result a caller reads the value before it repeats the
+// call, which can conflict with its own write: that an equal value is its own cannot be known.
 func (s *State) KVCAS(ctx context.Context, plugin, key string, old, value []byte) error {
 	return s.write(ctx, "compare and set a key", &op{kind: swap, name: name{plugin, key}, old: old, value: value})
 }
@@ -120,33 +120,41 @@ func (s *State) KVExpire(ctx context.Context, plugin, key string, until time.Tim
 }
 
 const (
-	// clearStep is the number of values that one statement removes: the server bounds the time of
-	// a statement.
+	// clearStep is the number of values that one transaction of KVClear removes: the time of each is
+	// bounded, and other writes of the plugin wait for it.
 	clearStep = 4096
-	// removeNext removes the values of a plugin behind a key, and returns the last key. Each begins
-	// behind the one before, so that it does not pass over what that has removed.
+	// removeNext removes the values of a plugin behind a key, and returns the last key, the number and
+	// the bytes. Each begins behind the one before, so that it does not pass over what that has removed.
 	removeNext = `WITH page AS (SELECT key FROM kv WHERE plugin = $1 AND key > $2 ORDER BY key LIMIT $3),
-		removed AS (DELETE FROM kv USING page WHERE kv.plugin = $1 AND kv.key = page.key)
-		SELECT key FROM page ORDER BY key DESC LIMIT 1`
+		removed AS (DELETE FROM kv USING page WHERE kv.plugin = $1 AND kv.key = page.key
+			RETURNING octet_length(kv.key) + octet_length(kv.value) AS size)
+		SELECT coalesce((SELECT key FROM page ORDER BY key DESC LIMIT 1), ''), count(*), coalesce(sum(size), 0)::bigint FROM removed`
 )
 
-// KVClear removes all of a plugin's state.
+// KVClear removes all of a plugin's state. It commits in steps: on an error, a part can be removed.
+// A value that is written meanwhile can remain.
 func (s *State) KVClear(ctx context.Context, plugin string) error {
-	return s.cfg.DB.Write(ctx, "clear a plugin's keys", func(ctx context.Context, tx pgx.Tx) error {
-		b, _, err := load(ctx, tx, nil, []string{plugin}, nil, s.limits())
-		if err != nil {
-			return err
-		}
-		for last := []byte{}; ; { // no key is empty
-			if err := tx.QueryRow(ctx, removeNext, plugin, last, clearStep).Scan(&last); errors.Is(err, pgx.ErrNoRows) {
-				break
-			} else if err != nil {
+	last, n := []byte{}, clearStep // no key is empty
+	for n == clearStep {
+		var next []byte
+		if err := s.cfg.DB.Write(ctx, "clear a plugin's keys", func(ctx context.Context, tx pgx.Tx) error {
+			b, _, err := load(ctx, tx, nil, []string{plugin}, nil, s.limits())
+			if err != nil {
 				return err
 			}
+			var size int64
+			if err := tx.QueryRow(ctx, removeNext, plugin, last, clearStep).Scan(&next, &n, &size); err != nil {
+				return err
+			}
+			u := b.usage[plugin]
+			u.bytes, u.written = u.bytes-size-int64(n)*spec.KVEntry, true
+			return b.Flush(ctx)
+		}); err != nil {
+			return err
 		}
-		*b.usage[plugin] = usage{written: true}
-		return b.Flush(ctx)
-	})
+		last = next
+	}
+	return nil
 }
 
 // KVList returns the keys of a plugin that begin with prefix and come after another one,

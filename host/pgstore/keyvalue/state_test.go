@@ -250,8 +250,8 @@ func TestExpiredValuesAreRemoved(t *testing.T) {
 	}
 }
 
-// TestClearRemovesManyKeys has many values: the server does not
-// end a statement, nor the host the transaction.
+// TestClearRemovesManyKeys has many values: the server does not end a statement, nor the host a
+// transaction, and what was removed before a failure stays removed.
 func TestClearRemovesManyKeys(t *testing.T) {
 	e := open(t, 0)
 	const keys = 100_000
@@ -259,7 +259,17 @@ func TestClearRemovesManyKeys(t *testing.T) {
 	pgtest.Exec(t, fmt.Sprintf(`INSERT INTO %s.kv (plugin, key, value) SELECT 'p', convert_to(i::text, 'UTF8'), '' FROM generate_series(1, %d) AS i`,
 		e.schema, keys), fmt.Sprintf(`INSERT INTO %s.kv_usage SELECT 'p', sum(octet_length(key) + 128) FROM %[1]s.kv WHERE plugin = 'p'`, e.schema))
 	checkUsage(t, e, "p")
-	logtest.WantCode(t, "clear", e.KVClear(t.Context(), "p"), "")
+	pgtest.Exec(t, fmt.Sprintf(`CREATE FUNCTION %[1]s.fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'injected'
+		USING ERRCODE = '58030'; END $$; CREATE TRIGGER fail BEFORE DELETE ON %[1]s.kv FOR EACH ROW WHEN (OLD.key = '99999')
+		EXECUTE FUNCTION %[1]s.fail()`, e.schema)) // the last one
+	all, _, err := e.KVUsage(t.Context(), "p")
+	logtest.WantCode(t, "clear", e.KVClear(t.Context(), "p"), fault.Unavailable)
+	if used, _, err2 := e.KVUsage(t.Context(), "p"); used == 0 || used > all/10 || err != nil || err2 != nil {
+		t.Errorf("%d of %d bytes remain after a failure at the end: %v, %v", used, all, err, err2)
+	}
+	checkUsage(t, e, "p")
+	pgtest.Exec(t, fmt.Sprintf(`DROP FUNCTION %s.fail CASCADE`, e.schema))
+	logtest.WantCode(t, "clear again", e.KVClear(t.Context(), "p"), "")
 	if used, _, err := e.KVUsage(t.Context(), "p"); used != 0 || err != nil {
 		t.Errorf("got %d bytes, %v", used, err)
 	}
