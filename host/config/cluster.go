@@ -3,12 +3,9 @@ package config
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
-	"net/url"
 	"regexp"
 	"slices"
-	"strings"
 
 	"github.com/berth-host/berth/host/config/document"
 )
@@ -60,37 +57,6 @@ func passwordTable(p *Password) table {
 		setting("file", textKind("path", anyText), &p.File, "A file that holds the password."),
 		setting("env", textKind("variable", parseVariable), &p.Env, "A variable of the environment."),
 	}}
-}
-
-// parseDatabase takes the URL of a PostgreSQL database without a password. Its errors do
-// not repeat the URL, which may hold one.
-func parseDatabase(s string) (string, error) {
-	const want = "write postgres://USER@HOST:5432/DATABASE"
-	u, err := url.Parse(s)
-	if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" {
-		return s, errors.New("is not the URL of a PostgreSQL database; " + want)
-	}
-	if strings.Trim(u.Path, "/") == "" && !u.Query().Has("dbname") {
-		return s, errors.New("names no database; " + want)
-	}
-	query, err := url.ParseQuery(u.RawQuery)
-	if err != nil {
-		return s, errors.New("has options after the ? that cannot be read; " + want + "?sslmode=verify-full")
-	}
-	_, inUser := u.User.Password()
-	if inUser || query.Has("password") || query.Has("sslpassword") || query.Has("passwd") {
-		return s, errors.New("must not hold a password, which everyone who reads the file would know: take it out, and name it under " +
-			"bus.postgres.password as {secret: NAME}, {file: PATH} or {env: NAME}")
-	}
-	if u.Host == "" && query.Get("host") == "" {
-		return s, errors.New("names no host; " + want + ", or ?host=/run/postgresql for a Unix socket")
-	}
-	for _, owned := range []string{"search_path", "options", "pool_max_conns"} {
-		if query.Has(owned) {
-			return s, errors.New("must not have the option " + owned + ": bus.postgres.schema and max_connections are for that")
-		}
-	}
-	return s, nil
 }
 
 func parseSchema(s string) (string, error) {

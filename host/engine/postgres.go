@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net/url"
 	"os"
 	"path/filepath"
 
@@ -173,18 +172,7 @@ func DatabaseURL(p config.Postgres, secrets secret.Source, env func(string) (str
 	if err != nil || password == "" {
 		return p.URL, err
 	}
-	u, err := url.Parse(p.URL)
-	if err != nil {
-		return "", fault.Field("bus.postgres.url", "is not a URL") // the configuration was checked
-	}
-	name := u.User.Username()
-	if name == "" {
-		if name = u.Query().Get("user"); name == "" {
-			return "", fault.Field("bus.postgres.url", "names no user, to whom the password of bus.postgres.password belongs: write postgres://USER@HOST/DATABASE")
-		}
-	}
-	u.User = url.UserPassword(name, password)
-	return u.String(), nil
+	return p.WithPassword(password)
 }
 
 // maxPassword bounds a password, in bytes.

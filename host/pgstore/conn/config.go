@@ -55,15 +55,18 @@ func settings(cfg Config) (*pgxpool.Config, error) {
 	}
 	// Not url.Parse, which refuses a list of hosts.
 	scheme, location, _ := strings.Cut(cfg.URL, "://")
-	_, location, _ = strings.Cut(location, "/")
-	database, parameters, _ := strings.Cut(location, "?")
+	if i := strings.IndexAny(location, "@/"); i >= 0 && location[i] == '@' {
+		location = location[i+1:]
+	}
+	location, parameters, _ := strings.Cut(location, "?")
+	_, database, _ := strings.Cut(location, "/")
+	query, err1 := url.ParseQuery(parameters)
 	switch {
 	case scheme != "postgres" && scheme != "postgresql":
 		return nil, wrong("does not begin with postgres://")
-	case database == "":
+	case database == "" && err1 == nil && !query.Has("dbname"):
 		return nil, wrong("names no database")
 	}
-	query, err1 := url.ParseQuery(parameters)
 	pool, err2 := pgxpool.ParseConfig(cfg.URL)
 	if err1 != nil || err2 != nil { // their texts can contain parts of the URL
 		return nil, wrong("cannot be used: a parameter, a port or a certificate file of it is wrong, or characters of the password such as " +

@@ -61,8 +61,11 @@ func TestWrongURLs(t *testing.T) {
 			t.Errorf("schema %q: got %v", schema, err)
 		}
 	}
-	if err := conn.Settings(conn.Config{URL: "postgres://u:" + password + "@h:6432,i/db?sslmode=disable&pool_max_conns=3"}); err != nil {
-		t.Error(err)
+	for _, location := range []string{"h:6432,i/db?sslmode=disable&pool_max_conns=3", "[::1],h2/db", "h1,h2:5433,[2001:db8::1]:5434/db", "h?dbname=db",
+		"/db?host=/run/postgresql"} {
+		if err := conn.Settings(conn.Config{URL: "postgres://u:" + password + "@" + location}); err != nil {
+			t.Errorf("%s: %v", location, err)
+		}
 	}
 }
 
