@@ -34,7 +34,8 @@ func (s *Shelf) Shared(ctx context.Context, kind string) ([]spec.SharedDocument,
 // Share stores a shared document, in place of the one with its kind and id, and returns its new
 // revision. The present one must have the revision d.Revision; 0 means that there is none.
 // Otherwise fault.Conflict. A nil Body removes it; then the revision is 0. The revision of the
-// kind grows in the same transaction.
+// kind grows in the same transaction. After an error of unknown result a caller reads the document
+// before it repeats the call, which can conflict with its own.
 func (s *Shelf) Share(ctx context.Context, d spec.SharedDocument) (revision uint64, err error) {
 	const doing = "store a shared document"
 	if d.Kind == "" || d.ID == "" {
