@@ -24,10 +24,10 @@ import (
 // see twice is counted. Of a second handler, which always succeeds, every result is there.
 func TestKillNine(t *testing.T) {
 	const (
-		rounds     = 20
 		publishers = 6
 		perRound   = 60 // acknowledgements before the kill
 	)
+	rounds := shorter(20, 4)
 	dir, config, plugins := workplace(t)
 	write(t, config, []byte("plugin_directories: ["+plugins+"]\nroutes: {\"*\": {}}\nhandlers:\n  ledger:\n"+
 		"    grants: [kv, emit]\n    retry: {max_attempts: 50, backoff: 5ms, max_backoff: 20ms}\n"))

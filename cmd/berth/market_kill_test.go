@@ -63,7 +63,7 @@ func TestInstallKillNine(t *testing.T) {
 		{"purge", "kept", "", k.remove("?purge=true")},
 	} {
 		became := map[string]int{}
-		for n := 1; ; n++ {
+		for n := 1; ; n += shorter(1, 4) {
 			to(tt.from)
 			finished := k.after(n, tt.do)
 			got := k.state()

@@ -106,6 +106,15 @@ func (s *server) terminate(t *testing.T) {
 	}
 }
 
+// shorter returns n, or less with -short, as under the race detector, which slows every host that
+// a test starts.
+func shorter(n, less int) int {
+	if testing.Short() {
+		return less
+	}
+	return n
+}
+
 // await tries ok until it succeeds.
 func await(t *testing.T, what string, ok func() error) {
 	t.Helper()
