@@ -77,7 +77,7 @@ func (h *Host) startCluster(verifier *auth.Verifier) error {
 		return err
 	}
 	c := cluster.New(cluster.Config{Ledger: h.engine.Shared, Worker: work, Jobs: h.jobs, Methods: h.methods(), Changed: followed.See,
-		Grace: h.ShutdownTimeout(), Logger: h.logger, Member: self})
+		CutOff: h.engine.Shared.SetCutOff, Grace: h.ShutdownTimeout(), Logger: h.logger, Member: self})
 	h.cluster.Store(c)
 	h.background("the changes of other hosts", followed.Run)
 	h.background("the membership of the cluster", func(ctx context.Context) {

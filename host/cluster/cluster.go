@@ -56,6 +56,9 @@ type Config struct {
 	// Changed, if set, is called with the revisions of the shared documents when one is other than
 	// at the last call, and must return soon.
 	Changed func(revisions map[string]uint64)
+	// CutOff, if set, is called with true when the lease has ended because the ledger did not answer,
+	// and with false when it is renewed again. It must return soon.
+	CutOff func(cutOff bool)
 	// Hold is how long a host keeps a unit before it gives it away for balance; 0 is 30 s.
 	Hold time.Duration
 	// Grace is how long an attempt may go on when its unit is given away; 0 is 10 s.
@@ -96,6 +99,9 @@ type Cluster struct {
 	fatal       error
 	offset      time.Duration // of this host's clock
 	cutOff      bool          // it was logged that the lease cannot be renewed
+	watched     time.Duration // when watch was called last
+	awake       time.Duration // since when it is called without a gap: the host was not suspended
+	saidCutOff  bool          // CutOff was called with true
 	stats       Stats
 
 	commands commands // those for this member
@@ -260,6 +266,7 @@ func (c *Cluster) beatFailed(ctx context.Context, r beatResult) {
 // apply takes over what a renewal has returned.
 func (c *Cluster) apply(ctx context.Context, r beatResult) {
 	changed := c.applyView(r)
+	c.noteCutOff(false)
 	if changed && c.cfg.Changed != nil {
 		c.cfg.Changed(maps.Clone(r.view.Revisions))
 	}
@@ -352,7 +359,23 @@ func (c *Cluster) watch(ctx context.Context) {
 		}
 	}
 	c.stopEnded(ctx)
+	if now-c.watched > maxGap {
+		c.awake = now
+	}
+	c.watched = now
+	cutOff := now-max(c.renewed, c.awake) >= LeaseFor
 	c.mu.Unlock()
+	if cutOff {
+		c.noteCutOff(true)
+	}
+}
+
+// noteCutOff calls CutOff at a change. Only Run calls it.
+func (c *Cluster) noteCutOff(cutOff bool) {
+	if c.saidCutOff != cutOff && c.cfg.CutOff != nil {
+		c.cfg.CutOff(cutOff)
+	}
+	c.saidCutOff = cutOff
 }
 
 // nextBeat returns when to renew next: early if a member may be dead then.

@@ -321,10 +321,11 @@ func encodeFailure(err error) string {
 	if err == nil {
 		return ""
 	}
-	r := refusal{Text: err.Error(), Code: fault.CodeOf(err), Reason: err.Error()}
+	public := fault.Public(err.Error(), err)
+	r := refusal{Text: public, Code: fault.CodeOf(err), Reason: public}
 	var known *fault.Error
 	if errors.As(err, &known) {
-		r.Field, r.Reason, r.RetryAfter = known.Field, known.Reason, known.RetryAfter
+		r.Field, r.Reason, r.RetryAfter = known.Field, fault.Public(known.Reason, err), known.RetryAfter
 	}
 	text, err := json.Marshal(r)
 	if err != nil {

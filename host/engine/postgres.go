@@ -35,6 +35,10 @@ type Shared interface {
 	Module(ctx context.Context, sha256 string) (content []byte, found bool, err error)
 	RemoveModules(ctx context.Context, keep []string) error
 
+	// SetCutOff says whether the database is known not to answer: then all calls but those that renew
+	// the lease fail, those under way too.
+	SetCutOff(cutOff bool)
+
 	// Claim stores a cursor unless there is one of its name.
 	Claim(ctx context.Context, c event.Cursor) error
 

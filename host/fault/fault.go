@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -37,7 +38,7 @@ const (
 // Error is a failure with its code. Reason includes the text of the cause; Err is
 // the cause for errors.Is and errors.As. Field is the JSON path of the wrong input
 // ("data.total_cents", "event_type"), or empty. RetryAfter is the time until a retry
-// may succeed, 0 when unknown.
+// may succeed, 0 when unknown. Private is the part of Reason that is not for clients of the API.
 type Error struct {
 	Code   Code
 	Field  string
@@ -45,6 +46,7 @@ type Error struct {
 	Err    error // the cause, or nil
 
 	RetryAfter time.Duration
+	Private    string
 }
 
 // Error implements error.
@@ -68,6 +70,22 @@ func New(code Code, format string, args ...any) error {
 // Field returns an Invalid error about one field of the input.
 func Field(field, format string, args ...any) error {
 	return &Error{Code: Invalid, Field: field, Reason: fmt.Sprintf(format, args...)}
+}
+
+// Public returns a text that contains err's without the private parts of the Errors in err's tree.
+func Public(text string, err error) string {
+	if e, is := err.(*Error); is && e.Private != "" { //nolint:errorlint // the tree is walked
+		text = strings.ReplaceAll(strings.ReplaceAll(text, ": "+e.Private, ""), e.Private, "…")
+	}
+	switch e := err.(type) { //nolint:errorlint // the tree is walked
+	case interface{ Unwrap() error }:
+		return Public(text, e.Unwrap())
+	case interface{ Unwrap() []error }:
+		for _, one := range e.Unwrap() {
+			text = Public(text, one)
+		}
+	}
+	return text
 }
 
 // RetryAfter returns the RetryAfter of the outermost Error in err's chain, else 0.

@@ -38,3 +38,24 @@ func TestCodeOf(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
+
+func TestPublic(t *testing.T) {
+	const private = "dial 10.0.0.7:5432 as berth"
+	lost := &fault.Error{Code: fault.Unavailable, Reason: "write: the connection is lost: " + private, Private: private}
+	for _, tt := range []struct {
+		name string
+		err  error
+		want string
+	}{
+		{"alone", lost, "write: the connection is lost"},
+		{"wrapped", fmt.Errorf("append: %w", lost), "append: write: the connection is lost"},
+		{"by another Error", fault.New(fault.Timeout, "too late: %w", lost), "too late: write: the connection is lost"},
+		{"joined", errors.Join(errors.New("first"), lost), "first\nwrite: the connection is lost"},
+		{"inside of the text", fault.New(fault.Timeout, "%w, twice", &fault.Error{Reason: private, Private: private}), "…, twice"},
+		{"nothing private", fault.New(fault.Invalid, "is 7: %w", fs.ErrExist), "is 7: file already exists"},
+	} {
+		if got := fault.Public(tt.err.Error(), tt.err); got != tt.want {
+			t.Errorf("%s: got %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}

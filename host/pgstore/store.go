@@ -107,6 +107,9 @@ func (s *Store) Append(ctx context.Context, events []*event.Event) ([]event.Rece
 	return receipts, err
 }
 
+// SetCutOff says whether the database is known not to answer; see conn.DB. The ledger goes on.
+func (s *Store) SetCutOff(cutOff bool) { s.db.SetCutOff(cutOff) }
+
 // Ledger returns a new ledger of the cluster in the same database, to be closed before the store.
 func (s *Store) Ledger() (*ledger.Ledger, error) { return ledger.New(s.db) }
 

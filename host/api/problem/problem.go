@@ -96,6 +96,7 @@ func Of(err error) wire.Problem {
 			p.Detail = f.Reason // the problem has a member for the field
 		}
 	}
+	p.Detail = fault.Public(p.Detail, err)
 	p.Status = status(code, p, err)
 	switch {
 	case f != nil:

@@ -16,5 +16,5 @@ func (d *DB) Apart(conns int) (*DB, error) {
 	if err != nil {
 		return nil, Coded("open more connections to the PostgreSQL database", err)
 	}
-	return &DB{pool: pool, schema: d.schema, log: d.log, notify: d.notify, part: true}, nil
+	return &DB{pool: pool, schema: d.schema, log: d.log, notify: d.notify, part: true, cutoff: newCutoff()}, nil
 }

@@ -18,11 +18,18 @@ import (
 // retryAfter is the estimate for a server that restarts or fails over.
 const retryAfter = time.Second
 
+// unavailable returns an error whose cause, of the args, only operators see: it can name the
+// address of the server and the user.
 func unavailable(format string, args ...any) error {
 	err := fault.New(fault.Unavailable, format, args...)
 	var e *fault.Error
 	if errors.As(err, &e) {
 		e.RetryAfter = retryAfter
+		for _, arg := range args {
+			if cause, is := arg.(error); is {
+				e.Private = cause.Error()
+			}
+		}
 	}
 	return err
 }

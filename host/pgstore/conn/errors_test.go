@@ -58,3 +58,18 @@ func TestCodesOfErrors(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// The cause of what passes names the server and the user: the log has it, and clients do not.
+func TestAddressIsPrivate(t *testing.T) {
+	_, err := pgconn.Connect(t.Context(), "postgres://secretary:x@127.0.0.1:1/books?sslmode=disable")
+	for _, err := range []error{Coded("append", err), Coded("append", unavailable("the result is not known: %w", err)),
+		Coded("append", &pgconn.PgError{Code: "28P01", Message: "password authentication failed for user \"secretary\" at 127.0.0.1"})} {
+		public := fault.Public(err.Error(), err)
+		if !strings.Contains(err.Error(), "secretary") || !strings.Contains(err.Error(), "127.0.0.1") {
+			t.Errorf("operators see %q", err)
+		}
+		if strings.Contains(public, "secretary") || strings.Contains(public, "127.0.0.1") || !strings.HasPrefix(public, "append: the ") {
+			t.Errorf("clients see %q", public)
+		}
+	}
+}

@@ -20,6 +20,7 @@ type DB struct {
 	closed atomic.Bool
 	notify *notifier
 	part   bool // of another DB, whose notifier it uses
+	cutoff *cutoff
 }
 
 // Open connects, checks the server and upgrades the schema; see checkServer and migrate. An
@@ -43,7 +44,7 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 	if err != nil {
 		return nil, Coded("open the PostgreSQL database", err)
 	}
-	d := &DB{pool: pool, schema: cfg.Schema, log: cfg.Logger}
+	d := &DB{pool: pool, schema: cfg.Schema, log: cfg.Logger, cutoff: newCutoff()}
 	d.notify = newNotifier(settings.ConnConfig.Copy(), cfg.Schema, cfg.Logger)
 	return d, nil
 }

@@ -19,11 +19,11 @@ func (d *DB) WriteOne(ctx context.Context, doing, sql string, args, dest []any) 
 		return d.failed(doing, endedBy(ctx, err))
 	}
 	defer c.Release()
-	return d.failed(doing, unanswered(ctx, writeOne(ctx, c, sql, args, dest)))
+	return d.failed(doing, unanswered(ctx, d.writeOne(ctx, c, sql, args, dest)))
 }
 
-func writeOne(ctx context.Context, c *pgxpool.Conn, sql string, args, dest []any) error {
-	whole, cancel := context.WithTimeout(context.WithoutCancel(ctx), transactionLimit)
+func (d *DB) writeOne(ctx context.Context, c *pgxpool.Conn, sql string, args, dest []any) error {
+	whole, cancel := d.bounded(context.WithoutCancel(ctx))
 	defer cancel()
 	notes := c.Conn().PgConn().CustomData()
 	delete(notes, warned)

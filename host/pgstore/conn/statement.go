@@ -14,7 +14,7 @@ func (d *DB) Pipeline(ctx context.Context, doing string, fill func(b *pgx.Batch)
 	if err := d.usable(ctx); err != nil {
 		return Coded(doing, err)
 	}
-	limited, cancel := context.WithTimeout(ctx, transactionLimit)
+	limited, cancel := d.bounded(ctx)
 	defer cancel()
 	for again := true; ; again = false {
 		err := d.pipeline(limited, fill)

@@ -28,7 +28,7 @@ func (d *DB) Read(ctx context.Context, doing string, fn func(ctx context.Context
 	if err := d.usable(ctx); err != nil {
 		return Coded(doing, err)
 	}
-	limited, cancel := context.WithTimeout(ctx, transactionLimit)
+	limited, cancel := d.bounded(ctx)
 	defer cancel()
 	c, tx, err := d.begin(limited, limited, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
 	if err != nil {
@@ -62,7 +62,7 @@ func (d *DB) Write(ctx context.Context, doing string, fn func(ctx context.Contex
 }
 
 func (d *DB) write(ctx context.Context, fn func(ctx context.Context, tx pgx.Tx) error) error {
-	whole, cancel := context.WithTimeout(context.WithoutCancel(ctx), transactionLimit)
+	whole, cancel := d.bounded(context.WithoutCancel(ctx))
 	defer cancel()
 	c, tx, err := d.begin(ctx, whole, pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: pgx.ReadWrite})
 	if err != nil {
@@ -126,13 +126,13 @@ func (d *DB) begin(wait, ctx context.Context, options pgx.TxOptions) (*pgxpool.C
 
 // acquire returns a connection of the pool. ctx bounds the wait for it.
 func (d *DB) acquire(ctx context.Context) (*pgxpool.Conn, error) {
-	limited, cancel := context.WithTimeout(ctx, transactionLimit)
+	limited, cancel := d.bounded(ctx)
 	defer cancel()
 	c, err := d.pool.Acquire(limited)
 	if err != nil && d.closed.Load() {
 		return nil, errClosed()
 	}
-	if err != nil && ctx.Err() == nil && limited.Err() != nil {
+	if err != nil && ctx.Err() == nil && errors.Is(limited.Err(), context.DeadlineExceeded) {
 		return nil, unavailable("no connection to the PostgreSQL server was free for %v: %w", transactionLimit, err)
 	}
 	return c, err
@@ -155,7 +155,10 @@ func (d *DB) usable(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return d.Closed()
+	if err := d.Closed(); err != nil {
+		return err
+	}
+	return d.whileCutOff(d.cutoff.context().Err())
 }
 
 // failed gives the error of a transaction its code. After an error of the server that
@@ -165,8 +168,12 @@ func (d *DB) failed(doing string, err error) error {
 		return nil
 	}
 	var known *fault.Error
-	if d.closed.Load() && !errors.As(err, &known) {
-		return fmt.Errorf("%s: %w (%v)", doing, errClosed(), err) //nolint:errorlint // it explains any other error
+	switch {
+	case errors.As(err, &known):
+	case d.closed.Load():
+		return fmt.Errorf("%s: %w", doing, errClosed())
+	default:
+		err = d.whileCutOff(err)
 	}
 	if lost(err) || state(err) == "25006" {
 		d.pool.Reset() // the others are of the server before its restart, or before a failover
