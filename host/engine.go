@@ -23,7 +23,7 @@ import (
 func (h *Host) openEngine(ctx context.Context) (err error) {
 	h.engine, err = engine.Open(ctx, engine.Config{Settings: func() config.Bus { return h.live.Config().Bus }, File: h.dataFile(doctor.StoreFile),
 		Evidence: doctor.Evidence(h.live.DataDir()), AcceptDataLoss: h.cfg.AcceptDataLoss, Compact: h.cfg.Compact,
-		Secrets: h.secrets(), Env: os.LookupEnv, Commit: h.commit, Logger: h.logger, Failed: h.failed})
+		Secrets: h.secrets(), Env: os.LookupEnv, Commit: h.commit, Now: member.Clock(h.cluster.Load), Logger: h.logger, Failed: h.failed})
 	if err != nil {
 		return err
 	}
@@ -43,7 +43,7 @@ func (h *Host) startBus() (*bus.Bus, error) {
 	}
 	h.onClose("the bus", func(context.Context) error { b.Close(); return nil })
 	h.background("the observer of events without a route", func(ctx context.Context) { run.NewUnrouted(h.live.Table, time.Now, h.logger).Run(ctx, b) })
-	h.once("due-events", bus.Mover{Log: h.engine, Logger: h.logger}.Run)
+	h.once("due-events", bus.Mover{Log: h.engine, Now: member.Clock(h.cluster.Load), Logger: h.logger}.Run)
 	return b, nil
 }
 

@@ -174,11 +174,8 @@ func (h *Host) Start(ctx context.Context) (err error) {
 		return err
 	}
 	h.once("retention", h.engine.Retention.Run)
-	h.once("dead-letters", retention.DeadLetters{
-		Retention: func() time.Duration { return h.live.Config().Bus.DeadLetters.Retention },
-		Purge:     h.actions.Purge,
-		Logger:    h.logger,
-	}.Run)
+	h.once("dead-letters", retention.DeadLetters{Now: member.Clock(h.cluster.Load), Purge: h.actions.Purge, Logger: h.logger,
+		Retention: func() time.Duration { return h.live.Config().Bus.DeadLetters.Retention }}.Run)
 	h.background("the refresh of the marketplace list", h.sources.Run)
 	if err := h.startSchedules(ctx); err != nil {
 		return err

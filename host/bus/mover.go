@@ -16,9 +16,10 @@ const (
 	moverRetry = time.Second
 )
 
-// Mover appends scheduled events to the log when they are due. Log and Logger are required.
+// Mover appends scheduled events to the log when they are due. All fields are required.
 type Mover struct {
 	Log    Schedule
+	Now    func() time.Time
 	Logger *slog.Logger
 }
 
@@ -35,7 +36,7 @@ func (m Mover) Run(ctx context.Context) {
 		case <-m.Log.EarlierDue():
 		}
 		wait := moverCheck
-		moved, next, err := m.Log.MoveDue(ctx, time.Now(), moveBatch)
+		moved, next, err := m.Log.MoveDue(ctx, m.Now(), moveBatch)
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -47,7 +48,7 @@ func (m Mover) Run(ctx context.Context) {
 				m.Logger.Error("events that are due not moved into the log; retrying", "error", err)
 			}
 		case !next.IsZero():
-			wait = min(wait, max(0, time.Until(next)))
+			wait = min(wait, max(0, next.Sub(m.Now())))
 		}
 		failing = err != nil
 		timer.Reset(wait)

@@ -45,7 +45,7 @@ func TestMover(t *testing.T) {
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
-			bus.Mover{Log: s, Logger: slog.New(slog.NewTextHandler(&out, nil))}.Run(ctx)
+			bus.Mover{Log: s, Now: time.Now, Logger: slog.New(slog.NewTextHandler(&out, nil))}.Run(ctx)
 		}()
 		begin := time.Now()
 		accept := func(key string, after time.Duration) {
@@ -116,13 +116,40 @@ func TestMoverContinuesBesideDamage(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan struct{})
 		go func() {
-			bus.Mover{Log: s, Logger: slog.New(slog.DiscardHandler)}.Run(ctx)
+			bus.Mover{Log: s, Now: time.Now, Logger: slog.New(slog.DiscardHandler)}.Run(ctx)
 			close(ended)
 		}()
 		time.Sleep(time.Minute + 100*time.Millisecond) // virtual time
 		synctest.Wait()
 		if n := s.Last(); n < events-256 {
 			t.Errorf("%d of %d events are moved in the first moment", n, events)
+		}
+		cancel()
+		<-ended
+	})
+}
+
+// A mover follows the clock that it is given: that of a host may be wrong.
+func TestMoverFollowsItsClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory(t, bus.MemoryConfig{})
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			bus.Mover{Log: m, Now: func() time.Time { return time.Now().Add(-time.Hour) }, Logger: slog.New(slog.DiscardHandler)}.Run(ctx)
+		}()
+		if _, err := m.Append(ctx, []*event.Event{logtest.Make(t, event.Draft{Deferral: event.Deferral{After: time.Minute}})}); err != nil {
+			t.Fatal(err)
+		}
+		<-time.After(time.Hour) // virtual time
+		if got := m.Last(); got != 0 {
+			t.Errorf("by the clock of the mover nothing is due, but event %d is in the log", got)
+		}
+		<-time.After(time.Minute + time.Millisecond)
+		synctest.Wait()
+		if got := m.Last(); got != 1 {
+			t.Errorf("the event is due, but %d events are in the log", got)
 		}
 		cancel()
 		<-ended

@@ -15,7 +15,8 @@ import (
 // The units are spread evenly: two hosts that can run the same units differ by one unit of all
 // and by one shard of each plugin, where that is possible. Within these bounds a unit stays with
 // its owner, so that a host that joins or leaves moves no more than its own share; a unit without
-// an owner goes to the host with the highest hash of both (rendezvous hashing). Jobs are not counted.
+// an owner goes to the host with the highest hash of both (rendezvous hashing). Jobs are spread so too, by
+// themselves: they are no load that counts.
 func assign(hosts []spec.Member, owners map[string]string) map[string]string {
 	groups := make(map[string][]pair)
 	var jobs []pair
@@ -33,7 +34,12 @@ func assign(hosts []spec.Member, owners map[string]string) map[string]string {
 	for _, h := range hosts {
 		a.load[h.ID] = 0
 	}
-	a.fill(jobs, anywhere)
+	units, able := sizes(jobs)
+	if units > 0 {
+		own := newShare(units, able, make(map[string]int))
+		a.fill(jobs, func(p pair) bool { return own.fits(p.host) }, func(p pair) { own.add(p.host) })
+		a.fill(jobs, anywhere)
+	}
 
 	// The largest groups come first, since they bind most; plugins with one unit come together last.
 	var singles []pair

@@ -24,7 +24,9 @@ func drawHosts(t *rapid.T, various bool) []spec.Member {
 			units = append(units, fmt.Sprintf("plugin%d/%d", i, s))
 		}
 	}
-	units = append(units, ":jobs")
+	for i := range rapid.IntRange(1, 6).Draw(t, "jobs") {
+		units = append(units, fmt.Sprint(":job", i))
+	}
 	hosts := make([]spec.Member, rapid.IntRange(1, 7).Draw(t, "hosts"))
 	for i := range hosts {
 		hosts[i] = spec.Member{ID: rapid.StringMatching(`[0-9a-f]{8}`).Draw(t, "id") + fmt.Sprint("-", i), Units: units}
@@ -112,6 +114,7 @@ func TestAssignmentIsEven(t *testing.T) {
 			spread(prefix, 1, func(u string) bool { return strings.HasPrefix(u, prefix) })
 		}
 		spread("all", 2, notJob)
+		spread("jobs", 1, func(u string) bool { return !notJob(u) })
 	})
 }
 
@@ -164,8 +167,8 @@ func TestJoinAndLeaveMoveTheirShareOnly(t *testing.T) {
 	})
 }
 
-// TestRendezvousSpreadsFreeUnits holds that free units of one plugin each do not all go to one host,
-// and that a unit goes to the same host again where balance does not matter.
+// TestRendezvousSpreadsFreeUnits holds that free jobs do not all go to one host, and that a host that
+// leaves moves its own only.
 func TestRendezvousSpreadsFreeUnits(t *testing.T) {
 	hosts := []spec.Member{{ID: "a"}, {ID: "b"}, {ID: "c"}}
 	for i := range hosts {
@@ -175,11 +178,11 @@ func TestRendezvousSpreadsFreeUnits(t *testing.T) {
 	}
 	got := cluster.Assign(hosts, nil)
 	for _, h := range hosts {
-		if n := count(got, func(string) bool { return true })[h.ID]; n < 70 || n > 130 {
+		if n := count(got, func(string) bool { return true })[h.ID]; n != 100 {
 			t.Errorf("host %s has %d of 300 jobs", h.ID, n)
 		}
 	}
-	for u, owner := range cluster.Assign(hosts[:2], nil) {
+	for u, owner := range cluster.Assign(hosts[:2], got) {
 		if got[u] != "c" && got[u] != owner {
 			t.Errorf("%s moves from %s to %s though neither has left", u, got[u], owner)
 		}

@@ -224,13 +224,14 @@ func (c *Cluster) sendBeat(ctx context.Context, results chan<- beatResult) {
 	m.Units = c.runnable(now, units)
 	m.Draining = c.reluctant()
 	m.ClockOffset = c.offset
+	joining := !c.joined
 	r := beatResult{number: c.number, sent: now}
 	c.mu.Unlock()
 	c.work.Go(func() {
 		call, cancel := context.WithTimeout(ctx, beatTimeout)
 		defer cancel()
 		sent := time.Now()
-		r.view, r.err = c.cfg.Ledger.Beat(call, spec.Beating{Member: m, Beat: r.number})
+		r.view, r.err = c.cfg.Ledger.Beat(call, spec.Beating{Member: m, Beat: r.number, Joining: joining})
 		r.received = c.clock()
 		// The database read its clock at some moment between the two.
 		r.offset = sent.Add(time.Since(sent) / 2).Sub(r.view.Now).Round(time.Millisecond)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -90,6 +91,69 @@ func TestTakeoverFromKilledHost(t *testing.T) {
 	}
 }
 
+// otherClock is a ledger whose database has another clock than this host.
+type otherClock struct {
+	cluster.Ledger
+	behind time.Duration
+}
+
+func (l otherClock) Beat(ctx context.Context, m spec.Beating) (spec.ClusterView, error) {
+	v, err := l.Ledger.Beat(ctx, m)
+	v.Now = v.Now.Add(-l.behind)
+	return v, err
+}
+
+func TestNowIsTheClockOfTheDatabase(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		h := w.add("a", unitNames(1), func(_ *simHost, cfg *cluster.Config) { cfg.Ledger = otherClock{cfg.Ledger, time.Hour} })
+		w.run(2 * time.Second)
+		if ahead := time.Since(h.cluster.Now()); (ahead - time.Hour).Abs() > 20*time.Millisecond {
+			t.Errorf("the host's clock is %v ahead of Now, want 1h0m0s", ahead)
+		}
+	})
+}
+
+// A host says that it is cut off when its lease has ended by that, not when it was stopped itself.
+func TestCutOffHostSaysSo(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		var said []bool
+		h := w.add("a", unitNames(1), func(h *simHost, cfg *cluster.Config) {
+			cfg.CutOff = func(cutOff bool) {
+				h.mu.Lock()
+				defer h.mu.Unlock()
+				said = append(said, cutOff)
+			}
+		})
+		expect := func(when string, want ...bool) {
+			t.Helper()
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			if !slices.Equal(said, want) {
+				t.Errorf("%s: got %v, want %v", when, said, want)
+			}
+		}
+		cut := func(on bool) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			h.cut = on
+		}
+		w.run(5 * time.Second)
+		h.pause()
+		w.run(10 * time.Second)
+		h.resume()
+		w.run(2 * time.Second)
+		expect("after it was stopped")
+		cut(true)
+		w.run(2 * time.Second)
+		expect("while the lease lasts")
+		w.run(1200 * time.Millisecond)
+		expect("after the lease", true)
+		cut(false)
+		w.run(4 * time.Second)
+		expect("when it is renewed", true, false)
+	})
+}
+
 func TestDrainedHostGivesAllAwayWithoutGap(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		units := unitNames(6)
@@ -99,7 +163,16 @@ func TestDrainedHostGivesAllAwayWithoutGap(t *testing.T) {
 			t.Fatalf("a has %d units", n)
 		}
 		a.cluster.SetDraining(true)
-		took := w.await(2*time.Second, "all run on b", func() bool { return w.loads()["b"] == len(units) })
+		took := w.await(2*time.Second, "all run on b", func() bool {
+			w.mu.Lock()
+			for _, u := range units {
+				if m, found := a.cluster.Owner(u); found && m.ID == a.id && a.running[u] == nil {
+					t.Errorf("a says that it runs %s, which it has stopped", u)
+				}
+			}
+			w.mu.Unlock()
+			return w.loads()["b"] == len(units)
+		})
 		if took > time.Second {
 			t.Errorf("draining took %v", took)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -207,7 +208,9 @@ func (c *Cluster) visit(ctx context.Context, unit string, seen spec.Unit) bool {
 		c.log.Warn("read the commands for a unit", "unit", unit, "error", err)
 	} else {
 		for _, cmd := range list {
-			c.carryOut(ctx, t, &t.commands, cmd)
+			if err := c.carryOut(ctx, t, &t.commands, cmd); errors.Is(err, spec.ErrFenced) && t.Valid() {
+				c.answer(ctx, cmd.ID, nil, encodeFailure(notRun(cmd)))
+			}
 		}
 	}
 	grace, cancel := context.WithTimeout(ctx, c.cfg.Grace)
@@ -215,6 +218,13 @@ func (c *Cluster) visit(ctx context.Context, unit string, seen spec.Unit) bool {
 	t.commands.close(grace)
 	c.forget(t)
 	return c.give(ctx, t.fence)
+}
+
+// notRun answers a command that only a host that runs the unit can carry out, while none does though
+// one may at any moment.
+func notRun(cmd spec.ClusterCommand) error {
+	return &fault.Error{Code: fault.Unavailable, RetryAfter: LeaseFor, Reason: fmt.Sprintf("%s of %s: no host runs it now, and one may begin to at "+
+		"any moment: see berth cluster status, and repeat the call", cmd.Method, cmd.Unit)}
 }
 
 func memberOf(unit string) (id string, found bool) {
@@ -254,20 +264,21 @@ func (c *Cluster) pollCommands(ctx context.Context) {
 		delete(c.busy, asking)
 		for _, cmd := range list {
 			if cmd.Unit == MemberUnit(c.self) {
-				c.work.Go(func() { c.carryOut(ctx, nil, &c.commands, cmd) })
+				c.work.Go(func() { _ = c.carryOut(ctx, nil, &c.commands, cmd) })
 			} else if t := c.tenures[cmd.Unit]; t != nil {
-				c.work.Go(func() { c.carryOut(ctx, t, &t.commands, cmd) })
+				c.work.Go(func() { _ = c.carryOut(ctx, t, &t.commands, cmd) })
 			}
 		}
 	})
 }
 
-// carryOut carries out a command of another host, unless that was begun before, and answers it.
-func (c *Cluster) carryOut(ctx context.Context, t *Tenure, list *commands, cmd spec.ClusterCommand) {
+// carryOut carries out a command of another host, unless that was begun before, and answers it. The
+// error is that of a command which is left to the next owner.
+func (c *Cluster) carryOut(ctx context.Context, t *Tenure, list *commands, cmd spec.ClusterCommand) error {
 	own := ctx
 	if t != nil {
 		if !t.Valid() {
-			return
+			return nil
 		}
 		var stop context.CancelFunc
 		own, stop = untilDone(spec.WithFence(ctx, t.fence), t)
@@ -275,18 +286,23 @@ func (c *Cluster) carryOut(ctx context.Context, t *Tenure, list *commands, cmd s
 	}
 	run, end, ok := list.begin(own, cmd.ID)
 	if !ok {
-		return
+		return nil
 	}
 	body, err := c.call(run, cmd)
 	cancelled := run.Err() != nil
 	end()
 	if errors.Is(err, spec.ErrFenced) || err != nil && cancelled {
-		return // the next owner carries it out
+		return err
 	}
-	failure := encodeFailure(err)
+	c.answer(ctx, cmd.ID, body, encodeFailure(err))
+	return nil
+}
+
+// answer stores an answer, and tries again for a while.
+func (c *Cluster) answer(ctx context.Context, id string, body []byte, failure string) {
 	for until := c.clock() + answerLast; ; {
 		call, cancel := context.WithTimeout(ctx, callTimeout)
-		err := c.cfg.Ledger.Answer(call, cmd.ID, body, failure)
+		err := c.cfg.Ledger.Answer(call, id, body, failure)
 		cancel()
 		if err == nil || c.clock() >= until {
 			return

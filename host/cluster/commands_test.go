@@ -29,6 +29,10 @@ func (r *record) methods(h *simHost, cfg *cluster.Config) {
 		"refuse": func(context.Context, string, []byte) ([]byte, error) {
 			return nil, fmt.Errorf("redrive: %w", &fault.Error{Code: fault.Exhausted, Field: "filter.limit", Reason: "too many", RetryAfter: time.Second})
 		},
+		"start": func(context.Context, string, []byte) ([]byte, error) { // waits for the start of the handler, in vain
+			<-time.After(time.Second)
+			return nil, spec.ErrFenced
+		},
 		"slow": func(ctx context.Context, _ string, _ []byte) ([]byte, error) {
 			<-ctx.Done()
 			return nil, ctx.Err()
@@ -116,6 +120,21 @@ func TestCommandForUnitThatNoHostRuns(t *testing.T) {
 		w.run(100 * time.Millisecond)
 		if u := w.ledger.Unit("paused"); u.Owner != "" || u.Epoch != 1 {
 			t.Errorf("after the command: %+v, want it given back", u)
+		}
+	})
+}
+
+// A command for a handler that is open but that no host runs is refused once, and the unit is not taken again
+// and again.
+func TestCommandForUnitThatIsNotStarted(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		_, b := commandWorld(w, &record{})
+		if _, err := do(b, "paused", "start", ""); !fault.Is(err, fault.Unavailable) || fault.RetryAfter(err) == 0 || !strings.Contains(err.Error(), "no host runs it") {
+			t.Errorf("got %v", err)
+		}
+		w.run(5 * time.Second)
+		if u := w.ledger.Unit("paused"); u.Owner != "" || u.Epoch != 1 {
+			t.Errorf("got %+v, want it taken once", u)
 		}
 	})
 }

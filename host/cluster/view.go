@@ -59,8 +59,9 @@ func (c *Cluster) View() View {
 	}
 	wanted := c.assignment()
 	for _, u := range c.view.Units {
-		owns[u.Owner]++
-		v.Units = append(v.Units, UnitView{Name: u.Name, Epoch: u.Epoch, Owner: u.Owner, Host: names[u.Owner], Wanted: names[wanted[u.Name]]})
+		owner := c.ownerOf(u)
+		owns[owner]++
+		v.Units = append(v.Units, UnitView{Name: u.Name, Epoch: u.Epoch, Owner: owner, Host: names[owner], Wanted: names[wanted[u.Name]]})
 	}
 	for _, m := range c.view.Members {
 		v.Members = append(v.Members, MemberView{Member: m.Member, Alive: c.sight.alive(m.ID), Owns: owns[m.ID]})
@@ -73,12 +74,29 @@ func (c *Cluster) Owner(unit string) (m spec.Member, found bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	u, _ := c.unit(unit)
+	owner := c.ownerOf(u)
 	for _, m := range c.view.Members {
-		if m.ID == u.Owner && c.sight.alive(m.ID) {
+		if m.ID == owner && c.sight.alive(m.ID) {
 			return m.Member, true
 		}
 	}
 	return spec.Member{}, false
+}
+
+// Now returns the time by the clock of the database, as far as the last renewal has shown how that
+// differs from this host's.
+func (c *Cluster) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return time.Now().Add(-c.offset)
+}
+
+// ownerOf returns the owner of a unit of the view; "" for one that this host has given up since.
+func (c *Cluster) ownerOf(u spec.Unit) string {
+	if u.Owner == c.self && c.tenures[u.Name] == nil {
+		return ""
+	}
+	return u.Owner
 }
 
 // Stats returns what this host has done as a member.

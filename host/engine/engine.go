@@ -34,6 +34,7 @@ type Config struct {
 	Secrets secret.Source
 	Env     func(name string) (value string, found bool)
 	Commit  CommitSpan
+	Now     func() time.Time // for the ages of events
 	Logger  *slog.Logger
 	// Failed gets an error when the database has lost events while the host runs: what it has in
 	// memory does not fit any more, and it must be started again.
@@ -111,7 +112,7 @@ func (e *Engine) bound(cfg Config) {
 	e.Retention = retention.New(retention.Config{Log: e.Engine, Limits: func() retention.Limits {
 		c := cfg.Settings()
 		return retention.Limits{Retention: c.Retention, MaxAge: c.MaxAge, MaxSize: c.MaxSize}
-	}, Now: time.Now, Logger: cfg.Logger})
+	}, Now: cfg.Now, Logger: cfg.Logger})
 	e.Engine = boundedLog{e.Engine, e.Retention, cfg.Commit}
 }
 

@@ -52,7 +52,7 @@ func openLogged(t *testing.T, dir, text string, log *slog.Logger) (*engine.Engin
 		t.Fatal(err)
 	}
 	return engine.Open(t.Context(), engine.Config{Settings: func() config.Bus { return c.Bus }, File: filepath.Join(dir, "berth.db"),
-		Secrets: secret.Source{Directory: secret.Directory(dir)}, Env: os.LookupEnv, Logger: log,
+		Secrets: secret.Source{Directory: secret.Directory(dir)}, Env: os.LookupEnv, Logger: log, Now: time.Now,
 		Commit: func(ctx context.Context, _ int) (context.Context, func(error)) { return ctx, func(error) {} }})
 }
 

@@ -58,6 +58,8 @@ type Unit struct {
 type Beating struct {
 	Member
 	Beat uint64
+	// Joining is set until a renewal of the member was confirmed.
+	Joining bool
 }
 
 // ClusterView is the cluster at one moment, as the database shows it.

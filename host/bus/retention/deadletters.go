@@ -12,13 +12,14 @@ import (
 // the retention of the log. It is safe for concurrent use.
 type DeadLetters struct {
 	Retention func() time.Duration // in force now; 0: never purge
+	Now       func() time.Time
 	Purge     func(context.Context, event.DeadFilter) (int, error)
 	Logger    *slog.Logger
 }
 
 // Run purges every minute until ctx ends.
 func (d DeadLetters) Run(ctx context.Context) {
-	every(ctx, func() { d.Expire(ctx, time.Now()) })
+	every(ctx, func() { d.Expire(ctx, d.Now()) })
 }
 
 // Expire purges the dead letters past their retention at a time, and logs the outcome.

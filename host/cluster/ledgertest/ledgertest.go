@@ -29,6 +29,7 @@ func Run(t *testing.T, open func(t *testing.T) (a, b cluster.Ledger)) {
 		"who leaves has no units":                    leave,
 		"a member expires only if its beat is still": expire,
 		"a beat races with its expiry":               beatAgainstExpire,
+		"two of one name join at one moment":         join,
 		"a command is asked and answered once":       commands,
 		"commands of several units come in order":    commandOrder,
 		"other hosts wake":                           wake,
@@ -62,6 +63,41 @@ func (s setup) beat(t *testing.T, l cluster.Ledger, id string, beat uint64) spec
 		t.Fatalf("beat %d of %s: %v", beat, id, err)
 	}
 	return v
+}
+
+// join has pairs of members of one name join at one moment: one at least of each sees the other.
+func join(t *testing.T, s setup) {
+	for round := range 40 {
+		name := fmt.Sprint("twin", round)
+		var views [2]spec.ClusterView
+		var errs [2]error
+		var both sync.WaitGroup
+		start := make(chan struct{})
+		for i, l := range []cluster.Ledger{s.a, s.b} {
+			both.Go(func() {
+				m := member(fmt.Sprint(name, "-", i), 1)
+				m.Name, m.Joining = name, true
+				<-start
+				views[i], errs[i] = l.Beat(s.ctx, m)
+			})
+		}
+		close(start)
+		both.Wait()
+		seen := 0
+		for i, v := range views {
+			if errs[i] != nil {
+				t.Fatal(errs[i])
+			}
+			for _, m := range v.Members {
+				if m.ID == fmt.Sprint(name, "-", 1-i) {
+					seen++
+				}
+			}
+		}
+		if seen == 0 {
+			t.Fatalf("round %d: neither of the two sees the other", round)
+		}
+	}
 }
 
 func (s setup) take(t *testing.T, l cluster.Ledger, unit string, seen spec.Unit, owner string, want uint64) spec.Fence {

@@ -44,7 +44,10 @@ func (l *Ledger) Wake() <-chan struct{} { return l.db.Notified(conn.Cluster) }
 const (
 	// asynchronous has the commit of this transaction wait for neither disk nor standby.
 	asynchronous = `SELECT set_config('synchronous_commit', 'off', true)`
-	writeBeat    = `INSERT INTO members (id, beat, body) VALUES ($1, $2, $3)
+	// lockName lets one member of a name join after the other: of two that write their rows at one
+	// moment, neither would read the other's.
+	lockName  = `SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || ' member ' || $1::text, 0))`
+	writeBeat = `INSERT INTO members (id, beat, body) VALUES ($1, $2, $3)
 		ON CONFLICT (id) DO UPDATE SET beat = excluded.beat, body = excluded.body WHERE members.beat <= excluded.beat`
 	readAll = `SELECT 0, id, '', beat, body FROM members
 		UNION ALL SELECT 1, name, owner, ` + conn.Epoch + `, NULL FROM units
@@ -64,6 +67,9 @@ func (l *Ledger) Beat(ctx context.Context, m spec.Beating) (view spec.ClusterVie
 	}
 	err = l.beats.Pipeline(ctx, doing, func(b *pgx.Batch) {
 		b.Queue(asynchronous)
+		if m.Joining {
+			b.Queue(lockName, m.Name)
+		}
 		b.Queue(writeBeat, m.ID, int64(m.Beat), body)
 		b.Queue(readAll).Query(func(rows pgx.Rows) (err error) {
 			view, err = scanView(rows)
