@@ -117,7 +117,7 @@ func New(cfg Config) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	h.audit = audit.New(audit.Config{Path: h.dataFile(audit.File)})
+	h.audit = audit.New(audit.Config{Path: h.dataFile(audit.File), Host: h.live.Started().HostName()})
 	return h, nil
 }
 

@@ -11,8 +11,8 @@ import (
 
 // description is what this host says of itself to the others.
 func (h *Host) description() member.Description {
-	return member.Description{Name: h.live.Started().Cluster.Name, URL: h.URL, Version: h.cfg.Version, Fingerprint: h.live.Fingerprint,
-		Watched: h.feed.Watched}
+	return member.Description{Name: h.live.Started().Cluster.Name, Version: h.cfg.Version, Fingerprint: h.live.Fingerprint,
+		URL: func() string { return member.Address(h.live.Started().Cluster.URL, h.URL(), h.addr) }, Watched: h.feed.Watched}
 }
 
 // way is how actions get to the hosts that have to carry them out.

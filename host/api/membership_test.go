@@ -15,7 +15,8 @@ type fakeCluster struct{ draining bool }
 
 func (f *fakeCluster) Show() wire.Cluster {
 	return wire.Cluster{Shared: true, Engine: "postgres", Host: "a", Members: []wire.ClusterMember{{Name: "a", Alive: true, Draining: f.draining, Units: 1}},
-		Units: []wire.ClusterUnit{{Name: "fraud-check", Kind: "handler", Host: "a", Epoch: 3}}, Modules: []wire.ClusterModules{}}
+		Units: []wire.ClusterUnit{{Name: "fraud-check", Kind: "handler", Host: "a", Epoch: 3}}, Modules: []wire.ClusterModules{{Plugin: "only-there", Modules: []wire.ClusterModule{{Hosts: []string{"a"}},
+			{SHA256: "5a", Hosts: []string{"c"}}, {SHA256: "5b", Hosts: []string{"b"}}}}}}
 }
 
 func (f *fakeCluster) SetDraining(_ context.Context, member string, draining bool) (wire.ClusterMember, error) {
@@ -35,6 +36,8 @@ func TestMembership(t *testing.T) {
 		want               string
 	}{
 		{"GET", "/api/v1/cluster", "", 200, `"units":[{"name":"fraud-check","kind":"handler","host":"a","epoch":3}]`},
+		{"GET", "/api/v1/events/plugins/only-there", "", 404, `there is no plugin \"only-there\" on the host a, but on b, c: `},
+		{"GET", "/api/v1/events/plugins/nowhere", "", 404, `"detail":"there is no plugin \"nowhere\""`},
 		{"GET", "/api/v1/cluster?x=1", "", 400, `"field":"x"`},
 		{"POST", "/api/v1/cluster/members/a/drain", "", 200, `"draining":true`},
 		{"POST", "/api/v1/cluster/members/a/undrain", "{}", 200, `"draining":false`},

@@ -63,9 +63,28 @@ func (s *Server) showPlugin(_ context.Context, name string) (reply, error) {
 func (s *Server) plugin(name string) (wire.Plugin, error) {
 	p, found := s.cfg.Plugins.Registry.Plugin(name)
 	if !found {
-		return p, fault.New(fault.NotFound, "there is no plugin %q", problem.Short(name))
+		return p, fault.New(fault.NotFound, "there is no plugin %q%s", problem.Short(name), s.elsewhere(name))
 	}
 	return p, nil
+}
+
+// elsewhere says which of the hosts that share the database have a plugin that this one lacks; "" for
+// none.
+func (s *Server) elsewhere(name string) string {
+	shown := s.cfg.Membership.Cluster.Show()
+	var hosts []string
+	for _, m := range shown.Modules {
+		for _, one := range m.Modules {
+			if m.Plugin == name && one.SHA256 != "" {
+				hosts = append(hosts, one.Hosts...)
+			}
+		}
+	}
+	if hosts == nil {
+		return ""
+	}
+	slices.Sort(hosts)
+	return fmt.Sprintf(" on the host %s, but on %s: ask there, or put its file on this machine too", shown.Host, strings.Join(hosts, ", "))
 }
 
 // showReport is GET /api/v1/events/plugins/:name/report: what berth plugin inspect prints

@@ -54,6 +54,16 @@ func TestAppendThenList(t *testing.T) {
 	}
 }
 
+func TestRecordsNameTheHost(t *testing.T) {
+	path := filepath.Join(t.TempDir(), File)
+	if err := New(Config{Path: path, Host: "berth-1"}).Append(Record{ID: "1"}); err != nil {
+		t.Fatal(err)
+	}
+	if got := list(t, path); len(got) != 1 || got[0].Host != "berth-1" {
+		t.Errorf("got %+v", got)
+	}
+}
+
 // A record is one line of bounded length for any input.
 func TestRecordsAreBounded(t *testing.T) {
 	path := filepath.Join(t.TempDir(), File)

@@ -46,6 +46,7 @@ type Config struct {
 	MaxSize  int64  // of a file before it is rotated, in bytes; 0: 16 MiB
 	Keep     int    // number of rotated files; 0: 4
 	NoRotate bool   // append only, for a process beside the host
+	Host     string // the name that every record gets; "" for none
 }
 
 // Log appends records. It is safe for concurrent use, also by several processes
@@ -100,6 +101,7 @@ func (l *Log) Append(r Record) error { return l.AppendAll([]Record{r}) }
 func (l *Log) AppendAll(records []Record) error {
 	var lines []byte
 	for _, r := range records {
+		r.Host = l.cfg.Host
 		line, err := encode(r)
 		if err != nil {
 			return err

@@ -1,9 +1,13 @@
 package config
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"net/url"
+	"os"
 	"regexp"
 	"slices"
 
@@ -21,6 +25,10 @@ func clusterTable(c *Cluster) table {
 	return table{fields: []field{
 		setting("name", textKind("name", parseMember), &c.Name,
 			"The name of this host among those that share the database of `bus.postgres`, different on each; by default the name of the machine.",
+		).atStart().unset(`""`),
+		setting("url", textKind("URL", parseMemberURL), &c.URL,
+			"The URL of this host's API as the other hosts and `berth cluster status` show it, such as `https://berth-1.example.com:8080`; by "+
+				"default the address it listens on, or, for one that listens on every address, the name of the machine.",
 		).atStart().unset(`""`),
 		setting("settings", wordKind(SettingsDatabase, SettingsFile), &c.Settings,
 			"Where enabling, pausing, approving and configuring through the API go with the engine postgres: to the database, for all hosts, "+
@@ -73,11 +81,29 @@ func parseMember(s string) (string, error) {
 	return valid(s, memberPattern.MatchString(s), "is not a name for a host: it may hold letters, digits and . _ - inside, and is at most 63 long")
 }
 
+func parseMemberURL(s string) (string, error) {
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || s != u.Scheme+"://"+u.Host {
+		return s, errors.New("must be as https://berth-1.example.com:8080: a scheme, a name or address, a port, and nothing else")
+	}
+	return s, nil
+}
+
+// HostName returns the name of the host among those that share its database; "" for one that runs
+// alone.
+func (c *Config) HostName() string {
+	if c.Bus.Engine != EnginePostgres {
+		return ""
+	}
+	machine, _ := os.Hostname() // a host does not start on a machine without one
+	return cmp.Or(c.Cluster.Name, machine)
+}
+
 // Fingerprint is a SHA-256 in hex of the settings that all hosts of a cluster should share.
 func (c *Config) Fingerprint() string {
 	states := configTable(c).states()
 	// Of these, each host may have its own without harm.
-	own := []string{"bus.postgres.max_connections", "bus.postgres.password", "bus.postgres.url", "cluster.name", "data_dir",
+	own := []string{"bus.postgres.max_connections", "bus.postgres.password", "bus.postgres.url", "cluster.name", "cluster.url", "data_dir",
 		"defaults.memory_total", "plugin_directories", "server.listen", "server.max_inflight_bytes", "server.tls", "vet.cpu", "vet.memory",
 		"vet.wall"}
 	h := sha256.New()

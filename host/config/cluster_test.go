@@ -36,6 +36,8 @@ func TestDatabaseSettingsAreChecked(t *testing.T) {
 		{"schema of the server", "bus: {postgres: {schema: pg_toast}}\n", "f.yaml:1: bus.postgres.schema: \"pg_toast\" is not"},
 		{"schema with quotes", `bus: {postgres: {schema: 'a"b'}}` + "\n", "f.yaml:1: bus.postgres.schema: "},
 		{"a host's name", "cluster: {name: 'a b'}\n", "f.yaml:1: cluster.name: \"a b\" is not a name for a host"},
+		{"a URL with a path", "cluster: {url: 'https://a:80/b'}\n", "f.yaml:1: cluster.url: must be as https://berth-1.example.com:8080"},
+		{"a URL with a password", "cluster: {url: 'https://a:hunter2@b'}\n", "f.yaml:1: cluster.url: "},
 		{"settings elsewhere", "cluster: {settings: both}\n", "f.yaml:1: cluster.settings: must be database or file"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

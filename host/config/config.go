@@ -157,6 +157,7 @@ type Password struct {
 // Cluster configures a host among those that share a database.
 type Cluster struct {
 	Name     string // of this host; "" for the name of the machine
+	URL      string // of its API, for the others; see member.Address
 	Settings SettingsIn
 }
 

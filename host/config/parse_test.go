@@ -105,7 +105,7 @@ server:
 data_dir: /var/lib/berth
 bus: {engine: memory, ring_size: 64, retention: 30d, max_size: 10GiB, max_age: 60d, dead_letters: {retention: 0s},
   postgres: {url: "postgres://berth@db:5432/berth", password: {env: PGPASSWORD}, schema: shop, max_connections: 8}}
-cluster: {name: berth-1, settings: file}
+cluster: {name: berth-1, url: "https://berth-1:8080", settings: file}
 auth: {allowed_hosts: [berth.example.com]}
 vet: {memory: 2GiB, cpu: 10s, wall: 20s}
 marketplace:
@@ -176,7 +176,7 @@ func TestParseEverySetting(t *testing.T) {
 		DataDir: "/var/lib/berth",
 		Bus: config.Bus{Engine: config.EngineMemory, RingSize: 64, Retention: 30 * 24 * time.Hour, MaxSize: 10 << 30, MaxAge: 60 * 24 * time.Hour,
 			Postgres: config.Postgres{URL: "postgres://berth@db:5432/berth", Password: config.Password{Env: "PGPASSWORD"}, Schema: "shop", MaxConnections: 8}},
-		Cluster: config.Cluster{Name: "berth-1", Settings: config.SettingsFile},
+		Cluster: config.Cluster{Name: "berth-1", URL: "https://berth-1:8080", Settings: config.SettingsFile},
 		Auth:    config.Auth{AllowedHosts: []string{"berth.example.com"}},
 		Vet:     config.Vet{Memory: 2 << 30, CPU: 10 * time.Second, Wall: 20 * time.Second},
 		Marketplace: config.Marketplace{

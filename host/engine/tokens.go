@@ -47,6 +47,20 @@ func Marked(dataDir string) bool {
 	return err == nil
 }
 
+// HostName returns the name of the host with a data directory among those that share its store; "" for
+// one that runs alone.
+func HostName(dataDir string) string {
+	mark, err := os.ReadFile(filepath.Join(dataDir, markFile))
+	if err != nil {
+		return ""
+	}
+	c, err := config.Load(strings.TrimSpace(string(mark)))
+	if err != nil {
+		return ""
+	}
+	return c.HostName()
+}
+
 // Tokens returns the tokens of the host with a data directory: those in it, or those in the
 // database that the host shares with others. The caller calls done.
 func Tokens(ctx context.Context, dataDir string, env func(string) (string, bool)) (tokens auth.Tokens, done func(), err error) {

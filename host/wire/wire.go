@@ -354,6 +354,7 @@ type ExplainedHandler struct {
 type AuditRecord struct {
 	At         time.Time       `json:"at"`
 	ID         string          `json:"id"`
+	Host       string          `json:"host,omitempty"`   // the name of the host, if it shares a database
 	Stage      string          `json:"stage"`            // begin, end or refused
 	Action     string          `json:"action"`           // such as disable
 	Target     string          `json:"target,omitempty"` // such as a plugin's name

@@ -167,7 +167,8 @@ func (a app) change(action, target string, asked any, do func() (after any, id s
 	if err := a.NeedDataDir(); err != nil {
 		return err
 	}
-	log := audit.New(audit.Config{Path: filepath.Join(a.DataDirectory(), audit.File), NoRotate: true})
+	log := audit.New(audit.Config{Path: filepath.Join(a.DataDirectory(), audit.File), NoRotate: true,
+		Host: engine.HostName(a.DataDirectory())})
 	rec := audit.Record{ID: rand.Text()[:16], Stage: audit.Begin, Action: action, Target: target, Who: operator(), Request: "berth " +
 		strings.Replace(action, "-", " ", 1)}
 	if asked != nil {
