@@ -54,6 +54,7 @@ func (h *Host) startAPI(ctx context.Context, verifier *auth.Verifier) error {
 	if err != nil {
 		return err
 	}
+	hosts := board.New(string(h.live.Started().Bus.Engine), log.Shared != nil, self, h.cluster.Load)
 	pages, err := console.New()
 	if err != nil {
 		return err
@@ -89,12 +90,12 @@ func (h *Host) startAPI(ctx context.Context, verifier *auth.Verifier) error {
 		Admin: api.Admin{Reloader: reloader{h.live, started},
 			Planner: live.NewPlanner(live.PlannerConfig{Live: h.live, Log: log, Mean: h.runner.MeanDuration}),
 			Audit:   h.audit, AuditLog: h.audit, Ready: h.ready,
-			Backups: backups{made}, Doctor: h.findings(status.LogStatus)},
+			Backups: backups{made}, Doctor: h.findings(status.LogStatus, hosts.Show)},
 		Figures: measured,
 		Incidents: incident.Parts{Issues: remote.NewIssues(h.way(), member.NewIssueViews(h.issues), h.incidents()),
 			Operations: remote.NewOperations(h.way(), member.NewOperationViews(h.operations), h.incidents())},
 		Catalog:    catalog.Parts{Schedules: h.schedules, EventTypes: run.EventTypes{Types: h.checked.Types, Subscribers: h.live.Subscribers}},
-		Membership: membership.Parts{Cluster: board.New(string(settings.Bus.Engine), log.Shared != nil, self, h.cluster.Load)},
+		Membership: membership.Parts{Cluster: hosts},
 		Guard: guard.Config{
 			Tokens:       verifier,
 			Rate:         guard.RateLimit{PerSecond: float64(settings.Server.RateLimit.RequestsPerSecond), Burst: settings.Server.RateLimit.Burst},

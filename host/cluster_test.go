@@ -187,6 +187,40 @@ func TestBackupOfADatabaseIsItsServers(t *testing.T) {
 	if status, p := s.call("POST", "/api/v1/backup", nil, nil); status != http.StatusConflict || !strings.Contains(p.Detail, "pg_dump") {
 		t.Errorf("got %d, %+v", status, p)
 	}
+	var list wire.List[wire.AuditRecord]
+	if s.call("GET", "/api/v1/audit?action=backup", nil, &list); len(list.Items) == 0 || list.Items[0].Host != "a" {
+		t.Errorf("the audit log has %+v", list.Items)
+	}
+}
+
+// A host whose database does not answer refuses events without waiting for it, once its lease has ended;
+// clients do not learn where the database is, and the doctor says what is wrong.
+func TestHostThatIsCutOff(t *testing.T) {
+	s, server := startMember(t, pgtest.Schema(t), "a"), pgtest.Shared(t)
+	one := func() (int, wire.Problem) {
+		return s.call("POST", "/api/v1/events", json.RawMessage(`{"event_type":"order_placed","data":{"status":"new"}}`), nil)
+	}
+	eventually(t, "the host does not run the handler", s.runsEcho)
+	check(t, server.Stop())
+	eventually(t, "an event is not refused", func() bool {
+		status, p := one()
+		if strings.Contains(p.Detail, "user=") || strings.Contains(p.Detail, server.Socket()) {
+			t.Errorf("a client is told %q", p.Detail)
+		}
+		return status == http.StatusServiceUnavailable && p.Detail == "append events: the PostgreSQL server does not answer this host"
+	})
+	var found wire.Findings
+	s.call("GET", "/api/v1/doctor", nil, &found)
+	if !slices.ContainsFunc(found.Checks, func(f wire.Finding) bool {
+		return f.Check == "cluster" && f.Level == wire.FindingProblem && strings.Contains(f.Detail, "cut off") && f.Advice != ""
+	}) {
+		t.Errorf("the doctor finds %+v", found.Checks)
+	}
+	check(t, server.Continue())
+	eventually(t, "an event is refused", func() bool {
+		status, _ := one()
+		return status == http.StatusAccepted
+	})
 }
 
 // A wrong database is an error of the start that says what to do.

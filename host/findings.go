@@ -8,13 +8,15 @@ import (
 )
 
 // findings returns the function that examines the machine and this host for the API.
-func (h *Host) findings(status func(context.Context) (wire.LogStatus, error)) func(context.Context) wire.Findings {
+func (h *Host) findings(status func(context.Context) (wire.LogStatus, error), hosts func() wire.Cluster) func(context.Context) wire.Findings {
 	ask := func(ctx context.Context, path string, answer any) (err error) {
 		switch answer := answer.(type) {
 		case *wire.List[wire.Stored]:
 			answer.Items, err = h.install.Verify(ctx)
 		case *wire.List[wire.Plugin]:
 			answer.Items = h.plugins.List()
+		case *wire.Cluster:
+			*answer = hosts()
 		case *wire.LogStatus:
 			*answer, err = status(ctx)
 		default: // a probe

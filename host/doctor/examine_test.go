@@ -11,13 +11,14 @@ import (
 
 	"github.com/berth-host/berth/host/doctor"
 	"github.com/berth-host/berth/host/live"
+	"github.com/berth-host/berth/host/pgstore/pgtest"
 	"github.com/berth-host/berth/host/sandbox/vet"
 )
 
 // TestMain lets this test binary be the child process that vets a module.
 func TestMain(m *testing.M) {
 	vet.RunIfChild()
-	m.Run()
+	pgtest.Start(m)
 }
 
 // TestExamine checks the findings for the answers of a host and the content of its data

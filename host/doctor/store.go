@@ -16,6 +16,7 @@ import (
 	"github.com/berth-host/berth/host/engine"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/install"
+	"github.com/berth-host/berth/host/secret"
 	"github.com/berth-host/berth/host/store/datafile"
 	"github.com/berth-host/berth/host/store/logread"
 )
@@ -52,7 +53,7 @@ func inspectStore(ctx context.Context, c *config.Config, dir string) (datafile.I
 			"bus: {engine: sqlite}, unless that is intended")
 	}
 	if c.Bus.Engine == config.EnginePostgres {
-		return datafile.Inspection{}, Good(check, "bus.engine is postgres: the database at bus.postgres.url has it; a start checks that, and its server checks the data")
+		return datafile.Inspection{}, database(ctx, c.Bus.Postgres, dir)
 	}
 	if c.Bus.Engine == config.EngineSQLite && engine.Marked(dir) {
 		return datafile.Inspection{}, Warn(check, "a host has used "+dir+" with bus.engine postgres, and this configuration has another engine",
@@ -78,6 +79,25 @@ func inspectStore(ctx context.Context, c *config.Config, dir string) (datafile.I
 			found.Last, found.Schema, found.Latest))
 	}
 	return found, Good(check, fmt.Sprintf("%s can be read, up to event %d; no host uses it", path, found.Last))
+}
+
+// database connects to the database of hosts that share one, and checks it.
+func database(ctx context.Context, p config.Postgres, dir string) Finding {
+	const check = "store"
+	secrets := secret.Source{Directory: secret.Directory(filepath.Join(dir, "secrets")), Env: os.LookupEnv}
+	found, err := engine.Examine(ctx, p, secrets, os.LookupEnv)
+	switch {
+	case fault.Is(err, fault.Unavailable):
+		return Bad(check, err.Error(), "repair the server, or the network to it: a host does not start until it answers, and one that runs refuses events")
+	case err != nil:
+		return Bad(check, err.Error(), "correct that: a host does not start with it")
+	case found.Schema == 0:
+		return Good(check, "the database at bus.postgres.url answers (PostgreSQL "+found.Server+"), and has no store yet; the first start creates it")
+	case !found.Standby:
+		return Warn(check, "the database at bus.postgres.url answers (PostgreSQL "+found.Server+"), but waits for no standby: an acknowledged event is on one disk",
+			"set synchronous_standby_names for a second copy, unless that is intended")
+	}
+	return Good(check, "the database at bus.postgres.url answers (PostgreSQL "+found.Server+"); its server checks the data")
 }
 
 // storeCheckTime bounds the reading of a store.

@@ -16,6 +16,7 @@ import (
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/orders"
 	"github.com/berth-host/berth/host/pgstore"
+	"github.com/berth-host/berth/host/pgstore/conn"
 	"github.com/berth-host/berth/host/pgstore/ledger"
 	"github.com/berth-host/berth/host/secret"
 	"github.com/berth-host/berth/host/spec"
@@ -138,6 +139,16 @@ func openStore(ctx context.Context, p config.Postgres, secrets secret.Source, en
 	}
 	cfg.URL, cfg.Schema, cfg.MaxConns = url, p.Schema, p.MaxConnections
 	return pgstore.Open(ctx, cfg)
+}
+
+// Examine connects to the database that the settings name and checks it, without a change. Its errors
+// are those of a start.
+func Examine(ctx context.Context, p config.Postgres, secrets secret.Source, env func(string) (string, bool)) (conn.Inspection, error) {
+	url, err := DatabaseURL(p, secrets, env)
+	if err != nil {
+		return conn.Inspection{}, err
+	}
+	return pgstore.Examine(ctx, pgstore.Config{URL: url, Schema: p.Schema})
 }
 
 // boundedOrders is the table of the orders with the retention in front of it.

@@ -61,6 +61,11 @@ func Migrations() []string {
 	}
 }
 
+// Examine is conn.Examine for the tables of a Store.
+func Examine(ctx context.Context, cfg Config) (conn.Inspection, error) {
+	return conn.Examine(ctx, conn.Config{URL: cfg.URL, Schema: cfg.Schema, Migrations: Migrations()})
+}
+
 // Open connects to the database, checks it, and makes or upgrades the tables. Its errors are
 // those of conn.Open.
 func Open(ctx context.Context, cfg Config) (_ *Store, err error) {

@@ -77,8 +77,7 @@ func upgrade(ctx context.Context, tx pgx.Tx, cfg Config) error {
 		return err
 	}
 	if version > len(cfg.Migrations) {
-		return fault.New(fault.Invalid, "the schema %s was made by a newer Berth (version %d, this one knows %d): use that version of Berth, "+
-			"or name another schema in bus.postgres.schema", cfg.Schema, version, len(cfg.Migrations))
+		return newer(cfg, version)
 	}
 	if version == len(cfg.Migrations) {
 		return nil

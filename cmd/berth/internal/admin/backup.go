@@ -19,6 +19,7 @@ import (
 	"github.com/berth-host/berth/cmd/berth/internal/console"
 	"github.com/berth-host/berth/host/backup"
 	"github.com/berth-host/berth/host/backup/archive"
+	"github.com/berth-host/berth/host/config"
 	"github.com/berth-host/berth/host/doctor"
 	"github.com/berth-host/berth/host/engine"
 	"github.com/berth-host/berth/host/live"
@@ -124,6 +125,9 @@ func (a app) saveOffline(ctx context.Context, file, configPath string, force boo
 		return err
 	}
 	var watched []string
+	if settings != nil && settings.Bus.Engine == config.EnginePostgres {
+		return fmt.Errorf("%s: %s; a store in SQLite that was used before is backed up under its own configuration", configPath, engine.NoBackup)
+	}
 	if settings != nil {
 		watched = settings.PluginDirectories
 	}
