@@ -61,6 +61,13 @@ func (c *Cluster) releaseSurplus(ctx context.Context, now time.Duration, runnabl
 	}
 }
 
+// Offered reports whether a live host, this one included, can run a unit.
+func (c *Cluster) Offered(unit string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.ContainsFunc(c.view.Members, func(m spec.Beating) bool { return c.sight.alive(m.ID) && slices.Contains(m.Units, unit) })
+}
+
 // assignment returns the owners that the units should have by the view.
 func (c *Cluster) assignment() map[string]string {
 	var hosts []spec.Member

@@ -243,3 +243,46 @@ func TestUninstallationThatFailsAfterItsCommit(t *testing.T) {
 		}
 	}
 }
+
+// TestUninstallationThatLeavesStateIsRepeated: a full disk keeps the outcomes and the stored data
+// of an uninstalled plugin. The error names the command that removes them later, and that does.
+func TestUninstallationThatLeavesStateIsRepeated(t *testing.T) {
+	for _, purge := range []bool{false, true} {
+		for _, dropped := range []bool{false, true} {
+			t.Run(fmt.Sprintf("purge %v, dropped %v", purge, dropped), func(t *testing.T) {
+				testRepeatedUninstallation(t, purge, dropped)
+			})
+		}
+	}
+}
+
+func testRepeatedUninstallation(t *testing.T, purge, dropped bool) {
+	w := newWorld(t)
+	if dropped {
+		w.dropped["x"], w.stored["x"], w.outcomes["x"] = true, true, true
+	} else {
+		w.put(versioned("x", "1.0.0", ""), nil)
+		if err := w.install("x"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	uninstall := func(purge bool) error {
+		return w.i.Uninstall(t.Context(), "x", install.UninstallOptions{Purge: purge})
+	}
+	w.full = fault.New(fault.Exhausted, "the disk is full")
+	again := "berth plugin uninstall x --yes"
+	if purge || dropped { // the state of a dropped file's plugin is deleted with it
+		again = "berth plugin uninstall x --purge --yes"
+	}
+	for range 2 {
+		if err := uninstall(purge); !fault.Is(err, fault.Exhausted) || !strings.Contains(err.Error(), again) {
+			t.Fatalf("got %v", err)
+		}
+		purge = purge || dropped
+	}
+	w.full = nil
+	if err := uninstall(purge); err != nil || w.outcomes["x"] || w.stored["x"] == purge {
+		t.Errorf("repeated: got %v, outcomes %v, stored %v", err, w.outcomes, w.stored)
+	}
+	wants(t, uninstall(purge), fault.NotFound, "x")
+}

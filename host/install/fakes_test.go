@@ -120,6 +120,8 @@ type host struct {
 	parked   map[*candidate]bool // neither promoted nor discarded
 	prepared []string
 	stored   map[string]bool // by name: it has stored something
+	outcomes map[string]bool // by name: it has a position and outcomes
+	full     error           // of Forget and Purge
 	routes   map[string][]string
 	admit    error  // of Admit
 	refused  string // the digest of a module that does not start here
@@ -198,13 +200,28 @@ func (h *host) Remove(name string) error {
 
 func (h *host) Routes(name string) []string { return h.routes[name] }
 
-func (h *host) Forget(context.Context, string) error { return nil }
+func (h *host) Forget(_ context.Context, name string) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.full == nil {
+		delete(h.outcomes, name)
+	}
+	return h.full
+}
 
 func (h *host) Purge(_ context.Context, name string) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	delete(h.stored, name)
-	return nil
+	if h.full == nil {
+		delete(h.stored, name)
+	}
+	return h.full
+}
+
+func (h *host) Has(_ context.Context, name string) (forgettable, purgeable bool, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.outcomes[name], h.stored[name], nil
 }
 
 func (h *host) Vet(_ context.Context, module spec.Artifact) error {
@@ -274,7 +291,7 @@ func (h *host) Pin(_ context.Context, p spec.Pin) (wire.Plugin, error) {
 		return wire.Plugin{}, err
 	}
 	h.mu.Lock()
-	h.running[p.Name], h.stored[p.Name] = p, true
+	h.running[p.Name], h.stored[p.Name], h.outcomes[p.Name] = p, true, true
 	h.mu.Unlock()
 	return h.Plugin(p.Name)
 }
@@ -346,7 +363,7 @@ func newWorld(t testing.TB) *world {
 // then runs the pins.
 func openWorld(t testing.TB, dir string, s *shop) *world {
 	t.Helper()
-	h := &host{dir: dir, running: map[string]spec.Pin{}, dropped: map[string]bool{}, stored: map[string]bool{}, routes: map[string][]string{}, parked: map[*candidate]bool{}}
+	h := &host{dir: dir, running: map[string]spec.Pin{}, dropped: map[string]bool{}, stored: map[string]bool{}, outcomes: map[string]bool{}, routes: map[string][]string{}, parked: map[*candidate]bool{}}
 	w := &world{TB: t, shop: s, host: h}
 	w.cfg = install.Config{Dir: dir, Source: s, Vetter: h, Plugins: h, Settings: h, State: h, Codec: newCodec(),
 		Now: func() time.Time { return start }, Backoff: time.Millisecond}

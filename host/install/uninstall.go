@@ -24,7 +24,8 @@ type UninstallOptions struct {
 // Uninstall drains a plugin and removes it, with its settings, cursor and outcomes. It
 // needs no network. The stored data of an installed plugin is kept for its publisher
 // unless Purge is set; that of a dropped file's plugin is deleted. After an error the
-// plugin runs as before, unless the error names what is left of the uninstalled plugin.
+// plugin runs as before, unless the error names what is left of the uninstalled plugin: then
+// it can be repeated.
 // fault.Conflict if a route names the plugin, unless Force is set.
 func (i *Installer) Uninstall(ctx context.Context, name string, o UninstallOptions) error {
 	done, err := i.begin(ctx)
@@ -58,12 +59,28 @@ func (i *Installer) Uninstall(ctx context.Context, name string, o UninstallOptio
 		if err != nil && !fault.Is(err, fault.NotFound) {
 			return err
 		}
-		if err := i.cfg.State.Purge(ctx, name); err != nil {
+		if err := i.tidyName(ctx, name, true); err != nil {
 			return err
 		}
 		return i.writeLock(ctx, lock.without(name, false))
 	}
-	return i.uninstallFile(ctx, name)
+	if err = i.uninstallFile(ctx, name); fault.Is(err, fault.NotFound) && abi.ValidName(name) {
+		return i.uninstallLeftovers(ctx, name, o.Purge, err)
+	}
+	return err
+}
+
+// uninstallLeftovers removes what an uninstallation that failed has left of a plugin, and returns
+// missing if it has left nothing.
+func (i *Installer) uninstallLeftovers(ctx context.Context, name string, purge bool, missing error) error {
+	forgettable, purgeable, err := i.cfg.State.Has(ctx, name)
+	switch {
+	case err != nil:
+		return fmt.Errorf("uninstall %s: %w", name, err)
+	case !forgettable && !(purge && purgeable):
+		return missing
+	}
+	return leftovers(name, purge, i.tidyName(context.WithoutCancel(ctx), name, purge))
 }
 
 func (i *Installer) writeLock(ctx context.Context, l Lock) error {
@@ -89,7 +106,7 @@ func (i *Installer) uninstallFile(ctx context.Context, name string) error {
 	if !abi.ValidName(name) {
 		return nil // the file never was a plugin, and has no state
 	}
-	return leftovers(name, i.tidyName(context.WithoutCancel(ctx), name, true))
+	return leftovers(name, true, i.tidyName(context.WithoutCancel(ctx), name, true))
 }
 
 // uninstallPin uninstalls an installed plugin, in this order: the drain; the journal; the
@@ -118,7 +135,7 @@ func (i *Installer) uninstallPin(ctx context.Context, name string, lock Lock, ra
 	}
 	switch {
 	case committed: // an error concerns files of the same name, which stay
-		return errors.Join(err, leftovers(name, i.tidy(context.WithoutCancel(ctx), r)))
+		return errors.Join(err, leftovers(name, r.Purge, i.tidy(context.WithoutCancel(ctx), r)))
 	case !begun:
 		return err
 	}
@@ -149,10 +166,16 @@ func (i *Installer) tidyName(ctx context.Context, name string, purge bool) error
 	return errors.Join(problems...)
 }
 
-// leftovers returns the error that names what is left of an uninstalled plugin.
-func leftovers(name string, left error) error {
+// leftovers returns the error that names what is left of an uninstalled plugin, and how to remove
+// it once its cause has ended.
+func leftovers(name string, purge bool, left error) error {
 	if left == nil {
 		return nil
 	}
-	return fault.New(fault.CodeOf(left), "%s is uninstalled, but parts of it are left: %w", name, left)
+	again := ""
+	if purge {
+		again = " --purge"
+	}
+	return fault.New(fault.CodeOf(left), "%s is uninstalled, but parts of it are left: %w; repeat it then: berth plugin uninstall %s%s --yes",
+		name, left, name, again)
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/bus"
+	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/install"
 	"github.com/berth-host/berth/host/issues"
 	"github.com/berth-host/berth/host/plugin"
@@ -108,11 +109,11 @@ type HandlerState struct {
 func (s HandlerState) Forget(ctx context.Context, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, cleanupTimeout)
 	defer cancel()
+	if err := s.Issues.Forget(ctx, name); err != nil {
+		return fmt.Errorf("its issues, its position in the log and its outcomes remain: %w", err)
+	}
 	if err := s.State.ForgetHandler(ctx, name); err != nil {
 		return fmt.Errorf("its position in the log and its outcomes remain: %w", err)
-	}
-	if err := s.Issues.Forget(ctx, name); err != nil {
-		return fmt.Errorf("its issues remain: %w", err)
 	}
 	return nil
 }
@@ -125,4 +126,13 @@ func (s HandlerState) Purge(ctx context.Context, name string) error {
 		return fmt.Errorf("its key-value state remains: %w", err)
 	}
 	return nil
+}
+
+// Has implements install.State. A handler whose position is gone has no outcomes and issues either.
+func (s HandlerState) Has(ctx context.Context, name string) (forgettable, purgeable bool, err error) {
+	if _, forgettable, err = s.State.Cursor(ctx, event.HandlerCursors(name).Position); err != nil {
+		return false, false, err
+	}
+	used, _, err := s.State.KVUsage(ctx, name)
+	return forgettable, used > 0, err
 }

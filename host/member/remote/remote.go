@@ -21,6 +21,7 @@ import (
 // Caller has the owner of a unit carry out a command; see cluster.Cluster.
 type Caller interface {
 	Do(ctx context.Context, unit, method string, body []byte) ([]byte, error)
+	Offered(unit string) bool
 }
 
 // Way is how to the other hosts. It is safe for concurrent use.
@@ -46,7 +47,7 @@ func call[In, Out any](ctx context.Context, w Way, unit, method string, in In, h
 	}
 	c := w.Joined()
 	if c == nil {
-		return out, fault.New(fault.Unavailable, "this host has not joined the cluster yet: try again")
+		return out, notJoined()
 	}
 	body, err := json.Marshal(in)
 	if err != nil {
@@ -60,6 +61,10 @@ func call[In, Out any](ctx context.Context, w Way, unit, method string, in In, h
 		return out, fmt.Errorf("the answer to %s of another host: %w", method, err)
 	}
 	return out, nil
+}
+
+func notJoined() error {
+	return fault.New(fault.Unavailable, "this host has not joined the cluster yet: try again")
 }
 
 // method makes a command of an action.

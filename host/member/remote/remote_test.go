@@ -92,6 +92,11 @@ func (f forgetting) Purge(_ context.Context, plugin string) error {
 	return f.err
 }
 
+// Has has something of every plugin.
+func (f forgetting) Has(context.Context, string) (forgettable, purgeable bool, err error) {
+	return true, true, f.err
+}
+
 func (h *host) Show(id string) (wire.Issue, error) { return wire.Issue{ID: id, Handler: "mail"}, h.err }
 
 func (h *host) incidents() remote.Incidents {
@@ -123,6 +128,9 @@ func (w *way) Do(ctx context.Context, unit, method string, body []byte) ([]byte,
 	w.asked = append(w.asked, unit+" "+method)
 	return w.methods[method](ctx, unit, body)
 }
+
+// Offered reports that a host can run mail.
+func (w *way) Offered(unit string) bool { return unit == "mail" }
 
 // setup returns the actions of a host that runs nothing, and the other host, which runs all.
 func setup() (*remote.Actions, remote.Way, *host, *way) {
@@ -262,5 +270,20 @@ func TestIssueOfAHandlerThatNoHostRuns(t *testing.T) {
 	}
 	if want := []string{"own tax", "issue 9 ignored ann ", "release tax"}; !reflect.DeepEqual(other.done, want) {
 		t.Errorf("got %q", other.done)
+	}
+}
+
+// TestStateOfAPluginThatAHostRunsIsNotLeft: what another host runs has no leftovers.
+func TestStateOfAPluginThatAHostRunsIsNotLeft(t *testing.T) {
+	_, way, other, _ := setup()
+	s := remote.NewState(way, forgetting{other}, other.IsOpen)
+	for plugin, want := range map[string]bool{"mail": false, "gone": true} {
+		if forgettable, purgeable, err := s.Has(t.Context(), plugin); forgettable != want || purgeable != want || err != nil {
+			t.Errorf("%s: got %v, %v, %v", plugin, forgettable, purgeable, err)
+		}
+	}
+	alone := remote.NewState(remote.Way{}, forgetting{other}, other.IsOpen)
+	if forgettable, _, err := alone.Has(t.Context(), "mail"); !forgettable || err != nil {
+		t.Errorf("without other hosts: got %v, %v", forgettable, err)
 	}
 }

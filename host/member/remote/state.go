@@ -10,6 +10,7 @@ import (
 type Kept interface {
 	Forget(ctx context.Context, plugin string) error
 	Purge(ctx context.Context, plugin string) error
+	Has(ctx context.Context, plugin string) (forgettable, purgeable bool, err error)
 }
 
 // State removes what is kept of a plugin once no host runs it. It is safe for concurrent use.
@@ -64,4 +65,19 @@ func (s *State) Purge(ctx context.Context, plugin string) error {
 	}
 	_, err := call(ctx, s.way, plugin, purgeState, nothing{}, s.closed(s.kept.Purge))
 	return err
+}
+
+// Has implements install.State. It reports nothing of a plugin that a live host can run, which this
+// one may not know: nothing of it is to be removed.
+func (s *State) Has(ctx context.Context, plugin string) (forgettable, purgeable bool, err error) {
+	if s.way.Shared {
+		c := s.way.Joined()
+		if c == nil {
+			return false, false, notJoined()
+		}
+		if c.Offered(plugin) {
+			return false, false, nil
+		}
+	}
+	return s.kept.Has(ctx, plugin)
 }
