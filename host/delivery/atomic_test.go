@@ -11,6 +11,7 @@ import (
 	"github.com/berth-host/berth/host/delivery"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // atomicFixture is an atomic handler with two leases.
@@ -22,9 +23,13 @@ type atomicFixture struct {
 }
 
 func setUpAtomic(t *testing.T) atomicFixture {
+	return setUpAtomicWith(t, delivery.Policy{Key: bySubject})
+}
+
+func setUpAtomicWith(t *testing.T, policy delivery.Policy) atomicFixture {
 	f := atomicFixture{fixture: setUp(t)}
 	f.guest = &guest{get: f.store.get}
-	f.h = f.open(t, "h", delivery.Policy{Key: bySubject})
+	f.h = f.open(t, "h", policy)
 	f.a, f.b = f.h.Lease(), f.h.Lease()
 	t.Cleanup(func() {
 		f.a.Close()
@@ -40,9 +45,14 @@ func setUpAtomic(t *testing.T) atomicFixture {
 // begin starts an attempt at the event with this Seq.
 func (f atomicFixture) begin(t *testing.T, x *delivery.Lease, seq uint64) *run {
 	t.Helper()
+	return f.beginAttempt(t, x, seq, 1)
+}
+
+func (f atomicFixture) beginAttempt(t *testing.T, x *delivery.Lease, seq uint64, attempt int) *run {
+	t.Helper()
 	taken, ok := x.Next(timedOut(t), nil)
-	if !ok || taken.Seq != seq || taken.Number != 1 {
-		t.Fatalf("got event %d, attempt %d (%v), want the first attempt at %d", taken.Seq, taken.Number, ok, seq)
+	if !ok || taken.Seq != seq || taken.Number != attempt {
+		t.Fatalf("got event %d, attempt %d (%v), want attempt %d at %d", taken.Seq, taken.Number, ok, attempt, seq)
 	}
 	return f.start(x)
 }
@@ -241,6 +251,40 @@ func TestRunsAloneAfterConflicts(t *testing.T) {
 	three.increment("n")
 	done(f.b, three.ok())
 	f.awaitValue(t, "n", "72")
+}
+
+// TestLoneRunsInConflictAreAFailedAttempt: a delivery that is in conflict also when it runs alone
+// fails after event.MaxLoneConflicts of these runs, is retried, and becomes a dead letter.
+func TestLoneRunsInConflictAreAFailedAttempt(t *testing.T) {
+	const attempts = 2
+	f := setUpAtomicWith(t, delivery.Policy{Key: bySubject,
+		Retry: spec.RetryPolicy{MaxAttempts: attempts, Backoff: time.Nanosecond, MaxBackoff: time.Nanosecond}})
+	f.log.publish(t, "x")
+	f.awaitOpen(t, f.h, 1)
+	values := 0
+	for attempt := 1; attempt <= attempts; attempt++ {
+		for range event.MaxConflicts + event.MaxLoneConflicts {
+			one := f.beginAttempt(t, f.a, 1, attempt)
+			one.increment("n")
+			values++
+			f.store.set("n", fmt.Sprint(1000*values))
+			done(f.a, one.ok())
+			f.h.AwaitWritten(t.Context(), t.Fatal)
+		}
+		f.store.await(t, "a failed attempt is stored", func() bool {
+			d := f.store.deliveries[key{"h", 1}]
+			return d.Attempts == attempt && d.ErrorClass == event.ClassKVConflict && strings.Contains(d.ErrorMessage, "8 ran alone") &&
+				(d.Status == event.StatusDead) == (attempt == attempts)
+		})
+		if wrong := f.h.Inconsistency(f.a, f.b); wrong != "" {
+			t.Error(wrong)
+		}
+	}
+	f.log.publish(t, "y")
+	two := f.begin(t, f.b, 2)
+	two.increment("n")
+	done(f.b, two.ok())
+	f.awaitValue(t, "n", fmt.Sprint(1000*values+1))
 }
 
 // TestCancelledLoneRunComesAgainAlone: a run that the host stops comes again alone.

@@ -146,25 +146,8 @@ func (h *handler) conclude(t *tasks.Task, o *event.Outcome, s *Source, tracepare
 	default:
 		s.fuel += o.Fuel
 		h.endAttempt(t)
-		d := h.judge(t, o, at)
-		d.SHA256 = s.module
-		h.unsavedBytes += h.outcomes.Add(d, s)
-		s.count(t, d)
-		recorded = *d
-		watched = watched && len(d.Children) == 0 // otherwise when the store has answered
-		h.markRecorded(t)
-		if d.Status.Final() {
-			h.release(t)
-		} else {
-			h.wakeReader()
-			h.schedule(t)
-		}
-		if d.Status == event.StatusDead {
-			n.Failed, n.Logged = d, true
-		} else if d.Status == event.StatusRetrying {
-			n.Failed = d
-			n.Suppressed, n.Logged = h.failures.Count(d.ErrorClass, time.Now())
-		}
+		recorded = *h.record(t, o, s, at, &n)
+		watched = watched && len(recorded.Children) == 0 // otherwise when the store has answered
 	}
 	if watched || traceparent != "" {
 		d := recorded // only this one is on the heap
@@ -172,6 +155,27 @@ func (h *handler) conclude(t *tasks.Task, o *event.Outcome, s *Source, tracepare
 		n.Delivery, n.Observed, n.Trace = &d, watched, traceparent
 	}
 	return n
+}
+
+// record records the outcome of an attempt that has ended, and what follows from it. A failure is
+// added to the notice.
+func (h *handler) record(t *tasks.Task, o *event.Outcome, s *Source, at time.Time, n *notice.Notice) *event.Delivery {
+	d := h.judge(t, o, at)
+	d.SHA256 = s.module
+	h.unsavedBytes += h.outcomes.Add(d, s)
+	s.count(t, d)
+	h.markRecorded(t)
+	if d.Status != event.StatusOK {
+		n.Failed, n.Logged = d, true
+	}
+	if d.Status == event.StatusRetrying {
+		n.Suppressed, n.Logged = h.failures.Count(d.ErrorClass, time.Now())
+		h.schedule(t)
+	} else {
+		h.forget(t)
+	}
+	h.wakeReader()
+	return d
 }
 
 // count counts a completed attempt, but a success with children only once the store has

@@ -79,8 +79,6 @@ func (h *handler) written(saved event.Saved) (notices []notice.Notice) {
 	h.unsavedBytes -= bytes
 	if len(refusable) > 0 {
 		notices = h.answered(refusable, outcomes.AnswersTo(h.name, saved))
-	}
-	if len(refusable) > 0 {
 		h.ended.Open()
 	}
 	h.wakeReader()

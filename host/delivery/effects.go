@@ -1,7 +1,6 @@
 package delivery
 
 import (
-	"math"
 	"slices"
 	"time"
 
@@ -61,7 +60,7 @@ func (h *handler) conflict(t *tasks.Task, o *event.Outcome, s *Source, at time.T
 
 // runAgain puts a task that was in conflict before the younger ones, or has it run alone.
 func (h *handler) runAgain(t *tasks.Task) {
-	t.Conflicts = min(t.Conflicts, math.MaxUint8-1) + 1
+	t.Conflicts++
 	h.ready.Return(t)
 	if t.Conflicts >= event.MaxConflicts {
 		h.alone.Add(t)
@@ -94,10 +93,14 @@ func (h *handler) answered(list []outcomes.Full[*Source], a outcomes.Answers) (n
 		h.committing--
 		o.Source.unwritten--
 		if rerun := a.Conflicts[o.Seq]; rerun != nil {
-			past := *rerun
-			t.Past = &past
+			t.Past = new(*rerun)
 			o.Source.counts.Conflicts++
-			again = append(again, t)
+			if h.gone || t.Conflicts < event.MaxConflicts+event.MaxLoneConflicts-1 {
+				again = append(again, t)
+			} else {
+				n.Record, n.Observed = t.Record, watched
+				n.Delivery = h.record(t, event.LoneConflict(o.Delivery), o.Source, o.At, &n)
+			}
 		} else {
 			d := *o.Delivery
 			if refused := a.Refused[o.Seq]; refused != nil {

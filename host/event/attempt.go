@@ -63,7 +63,7 @@ func bounded(message string) string {
 func (d *Delivery) Past() (a PastAttempt, kept bool) {
 	switch d.Status {
 	case StatusRetrying, StatusDead:
-		kept = d.ErrorClass != ClassCancelled && d.ErrorClass != ClassSkipped && d.ErrorClass != ClassKVConflict && d.ErrorClass != ClassUnreadable
+		kept = d.ErrorClass != ClassCancelled && d.ErrorClass != ClassSkipped && !d.runsAgain() && d.ErrorClass != ClassUnreadable
 	case StatusOK:
 		kept = len(d.Logs) > 0
 	}
@@ -72,6 +72,11 @@ func (d *Delivery) Past() (a PastAttempt, kept bool) {
 	}
 	return PastAttempt{Handler: d.Handler, Seq: d.Seq, Number: d.Attempts, Status: d.Status, Class: d.ErrorClass, Message: bounded(d.ErrorMessage),
 		Duration: d.Duration, Fuel: d.Fuel, At: d.At, SHA256: d.SHA256, Instance: d.Instance, Logs: d.Logs}, true
+}
+
+// runsAgain reports whether the delivery is one that Rerun has made.
+func (d *Delivery) runsAgain() bool {
+	return d.ErrorClass == ClassKVConflict && d.Status == StatusRetrying && d.Due.Equal(d.At)
 }
 
 // BoundedLogs returns the first lines that have at most spec.MaxAttemptLog together, and

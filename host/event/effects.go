@@ -2,6 +2,7 @@ package event
 
 import (
 	"crypto/sha256"
+	"fmt"
 	"time"
 )
 
@@ -26,6 +27,10 @@ type Effects struct {
 // MaxConflicts is how often a delivery runs again beside others after a conflict; then it runs
 // alone (ABI v1, Additions).
 const MaxConflicts = 8
+
+// MaxLoneConflicts is how often it runs alone: when it is in conflict then, it is a failed attempt.
+// Only writes of others than the handler can cause that, or a time limit that passes.
+const MaxLoneConflicts = 8
 
 // EffectRead is a key as an attempt read it. Its revision is its value: when other
 // deliveries have written it meanwhile, but the value is equal, what the attempt computed
@@ -84,6 +89,13 @@ func (d Delivery) Rerun() Delivery {
 		d.FirstAttempt = time.Time{}
 	}
 	return d
+}
+
+// LoneConflict returns the outcome of a delivery that was in conflict whenever it ran alone.
+func LoneConflict(d *Delivery) *Outcome {
+	return &Outcome{Verdict: Failed, Class: ClassKVConflict, Duration: d.Duration, At: d.At, Fuel: d.Fuel, Instance: d.Instance, Logs: d.Logs,
+		Message: fmt.Sprintf("a key that it had read was changed in %d runs, of which %d ran alone: something else than the handler writes "+
+			"it, or its time limit is shorter than a run", MaxConflicts+MaxLoneConflicts, MaxLoneConflicts)}
 }
 
 // SameSuccess reports whether a stored delivery is this success itself: a caller that does
