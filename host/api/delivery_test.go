@@ -122,7 +122,7 @@ func TestDeliveryEndpoints(t *testing.T) {
 		{"POST", deadLetters + "/redrive", `{"event_id":"e0"}`, 200, `{"redriven":2}`, "", "redrive {Handler: EventID:e0 "},
 		{"POST", deadLetters + "/purge", `{"plugin":"b","class":"trap","since":"` + at + `"}`, 200, `{"purged":1}`, "", "Class:trap Since:2026-05-01"},
 		{"POST", deadLetters + "/purge", `{"plugin":"none"}`, 200, `{"purged":0}`, "", ""},
-		{"GET", "/api/v1/events/log", "", 200, `{"engine":"sqlite","first_seq":1,"last_seq":100,"events":0,"scheduled":0,"bytes":0,"max_bytes":0,"oldest_at":null,"retention_s":0,"handlers":[],"full":false}`, "", ""},
+		{"GET", "/api/v1/events/log", "", 200, `{"engine":"sqlite","first_seq":1,"last_seq":100,"events":0,"scheduled":0,"bytes":0,"scheduled_bytes":0,"max_bytes":0,"oldest_at":null,"retention_s":0,"handlers":[],"full":false}`, "", ""},
 		{"POST", "/api/v1/events/skip", `{"seq":7}`, 200, `{"seq":7,"to":7,"plugins":[]}`, "", "skip 7 7"},
 		{"POST", "/api/v1/events/skip", `{"seq":7,"to":9}`, 200, `{"seq":7,"to":9,"plugins":[]}`, "", "skip 7 9"},
 		{"POST", "/api/v1/events/skip", `{"seq":0}`, 200, `"seq":0`, "", "skip 0 0"}, // the log refuses it

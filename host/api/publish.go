@@ -88,8 +88,8 @@ func unnamed(err error) error { return err }
 
 // publishBatch publishes a list. parse reads one event, as parseNative does; named makes errors of the log name
 // the fields that parse knows. Nothing is published unless every event is valid. A key that
-// was used with other content concerns its event only: the answer is then 207, with the
-// problem at its index.
+// was used with other content, and an event that the log refuses because it is not due yet,
+// concern their event only: the answer is then 207, with the problem at its index.
 func (s *Server) publishBatch(r *request, text []byte, parse func(text []byte, traceparent string) (*event.Event, error),
 	named func(error) error) (_ any, err error) {
 	if len(r.Request().Header.Values("Idempotency-Key")) > 0 {
@@ -130,10 +130,11 @@ func (s *Server) publishBatch(r *request, text []byte, parse func(text []byte, t
 		if receipt.Err == nil {
 			continue
 		}
-		p := problem.Of(batch.Within(i, named(receipt.Err)))
+		p := problem.Of(named(receipt.Err))
 		if p.Status == http.StatusInternalServerError {
 			return nil, receipt.Err
 		}
+		p.Field = batch.At(i, p.Field) // not before: with a field, a log without capacity is a request that is too large
 		list.Items[i].EventID = ""
 		list.Items[i].Error = &p
 		answer.status = http.StatusMultiStatus

@@ -82,3 +82,29 @@ func TestScheduledEvents(t *testing.T) {
 	get("DELETE", "/api/v1/events/scheduled/none", 404, nil)
 	get("DELETE", "/api/v1/events/scheduled/first", http.StatusConflict, nil) // it is in the log
 }
+
+// TestShareOfScheduledEventsIsFull publishes events that are due later into a log that takes no
+// more of them, alone and beside one that is due at once.
+func TestShareOfScheduledEventsIsFull(t *testing.T) {
+	b := setup(t)
+	log := bus.NewMemory(bus.MemoryConfig{MaxBytes: 2000}) // half is less than the event has
+	publisher, err := bus.New(bus.Config{Log: log, Window: log.Window()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.cfg.Events.Publisher = publisher
+	h := newServer(t, b.cfg).Handler()
+	later := `{"event_type":"reminder","data":"` + strings.Repeat("x", 900) + `","metadata":{"deliver_after":"1h"}}`
+	resp := call(h, "POST", "/api/v1/events", later)
+	var p wire.Problem
+	if err := json.Unmarshal(resp.Body.Bytes(), &p); err != nil || resp.Code != http.StatusInsufficientStorage || p.Field != "" ||
+		!strings.Contains(p.Detail, "half of bus.max_size") || resp.Header().Get("Retry-After") == "" {
+		t.Errorf("got %d %s, %v", resp.Code, resp.Body, err)
+	}
+	resp = call(h, "POST", "/api/v1/events", `[{"event_type":"reminder"},`+later+`]`)
+	var list wire.List[wire.BatchReceipt]
+	if err := json.Unmarshal(resp.Body.Bytes(), &list); err != nil || resp.Code != http.StatusMultiStatus || len(list.Items) != 2 ||
+		list.Items[0].Error != nil || list.Items[1].Error.Status != http.StatusInsufficientStorage || list.Items[1].Error.Field != "[1]" {
+		t.Errorf("a batch: got %d %s, %v", resp.Code, resp.Body, err)
+	}
+}

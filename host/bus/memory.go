@@ -157,7 +157,7 @@ func (m *Memory) Status(ctx context.Context) (event.LogStatus, error) {
 		return event.LogStatus{}, err
 	}
 	st := event.LogStatus{LastSeq: m.Last(), Events: int64(len(m.records)), Bytes: m.bytes, MaxBytes: m.maxBytes.Load(),
-		Scheduled: m.schedule.waiting}
+		Scheduled: m.schedule.waiting, ScheduledBytes: m.schedule.bytes}
 	if len(m.records) > 0 {
 		st.FirstSeq, st.OldestAt = m.records[0].Seq, time.Unix(0, m.times[0]).UTC()
 	}

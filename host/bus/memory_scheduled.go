@@ -17,6 +17,7 @@ type memorySchedule struct {
 	ids     map[string]*memoryScheduled // by event id
 	last    uint64                      // the highest id
 	waiting int64                       // the number of events that are not due yet
+	bytes   int64                       // of these
 	earlier chan struct{}               // buffers one signal
 	next    time.Time                   // the last one that MoveDue returned
 }
@@ -38,7 +39,7 @@ func (s *memoryScheduled) compare(other *memoryScheduled) int {
 func (s *memoryScheduled) open() bool { return s.Cancelled.IsZero() }
 
 // scheduled returns the receipt of an event that is not due yet, which it stores, or whose key
-// such an event has. The caller holds mu, and the log does not have the key.
+// such an event has, or refuses it. The caller holds mu, and the log does not have the key.
 func (m *Memory) scheduled(ev *event.Event) (r event.Receipt, yes bool) {
 	s, key := &m.schedule, ev.Metadata().IdempotencyKey
 	if first, found := s.keys[key]; found {
@@ -49,13 +50,16 @@ func (m *Memory) scheduled(ev *event.Event) (r event.Receipt, yes bool) {
 	if ev.Deferral().IsZero() || !due.After(now) {
 		return r, false
 	}
+	if err := event.FitScheduled(s.bytes, ev.Size(), m.maxBytes.Load()); err != nil {
+		return event.Receipt{IdempotencyKey: key, Err: err}, true
+	}
 	s.last++
 	e := &memoryScheduled{event.Scheduled{Event: ev.WithoutDeferral(), Due: due.UTC().Round(0), Accepted: now.Round(0)}, s.last}
 	at, _ := slices.BinarySearchFunc(s.list, e, (*memoryScheduled).compare)
 	s.list = slices.Insert(s.list, at, e)
 	s.keys[key], s.ids[ev.ID()] = e, e
 	m.bytes += ev.Size()
-	s.waiting++
+	s.waiting, s.bytes = s.waiting+1, s.bytes+ev.Size()
 	if s.next.IsZero() || due.Before(s.next) {
 		select {
 		case s.earlier <- struct{}{}:
@@ -77,7 +81,7 @@ func (m *Memory) remove(gone func(*memoryScheduled) bool) (removed []*memorySche
 		delete(s.ids, e.Event.ID())
 		m.bytes -= e.Event.Size()
 		if e.open() {
-			s.waiting--
+			s.waiting, s.bytes = s.waiting-1, s.bytes-e.Event.Size()
 		}
 		return true
 	})
@@ -176,7 +180,7 @@ func (m *Memory) CancelScheduled(ctx context.Context, key string) (event.Schedul
 		return event.Scheduled{}, event.NotScheduled(key)
 	}
 	e.Cancelled = m.now().UTC().Round(0)
-	m.schedule.waiting--
+	m.schedule.waiting, m.schedule.bytes = m.schedule.waiting-1, m.schedule.bytes-e.Event.Size()
 	return e.Scheduled, nil
 }
 

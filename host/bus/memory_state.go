@@ -117,12 +117,13 @@ func (m *Memory) of(handler string) *outcomes {
 }
 
 // conflict returns why events cannot be appended: their keys have other content in
-// the log or among the events.
+// the log or among the events, or too many events are scheduled.
 func (m *Memory) conflict(events []*event.Event) (conflict error) {
 	if len(events) == 0 {
 		return nil
 	}
 	among := make(map[string]event.Record)
+	var fresh []*event.Event
 	for _, ev := range events {
 		key := ev.Metadata().IdempotencyKey
 		first, found := m.keys[key]
@@ -137,7 +138,10 @@ func (m *Memory) conflict(events []*event.Event) (conflict error) {
 			conflict = errors.Join(conflict, first.Repeated(ev).Err)
 			continue
 		}
-		among[key] = event.Record{Event: ev}
+		among[key], fresh = event.Record{Event: ev}, append(fresh, ev)
+	}
+	if later := event.ScheduledSize(fresh, m.now()); conflict == nil && later > 0 {
+		return event.FitScheduled(m.schedule.bytes, later, m.maxBytes.Load())
 	}
 	return conflict
 }

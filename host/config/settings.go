@@ -91,7 +91,8 @@ func busTable(b *Bus) table {
 			"The age at which events that every handler has had are removed, with their idempotency keys and history, once a minute."),
 		setting("max_size", orZero(sizeKind(0, 1<<50), minLog, "no bound"), &b.MaxSize,
 			"The bytes of the log. Beyond it the oldest events that every handler has had are removed first, also within their retention; "+
-				"if there are none, publishing gets 429 until handlers have caught up."),
+				"if there are none, publishing gets 429 until handlers have caught up. Events that are not due yet have at most half of it: beyond "+
+				"that they are refused with 507."),
 		setting("max_age", durationKind(0, 3650*day), &b.MaxAge,
 			"The age at which events are removed even if a handler has not had them, with an error in the log that names the handler and "+
 				"the number; `0s`: never. It is at least `retention`, and follows a longer one where it is not set."),

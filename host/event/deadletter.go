@@ -30,7 +30,7 @@ func (d Delivery) DeadLetter(ev *Event) DeadLetter {
 	switch d.ErrorClass {
 	case ClassRejected:
 		l.Reason = ReasonRejected
-	case ClassConflict:
+	case ClassConflict, ClassScheduledQuota:
 		l.Reason = ReasonConflict
 	case ClassSkipped:
 		l.Reason = ReasonSkipped

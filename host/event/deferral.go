@@ -94,6 +94,27 @@ func (s Scheduled) NoteIn(r Receipt) Receipt {
 	return r
 }
 
+// FitScheduled checks whether an event may be stored that is not due yet, beside those of so
+// many bytes: together they have half of the log's bound, because retention cannot remove them.
+// fault.Exhausted without a RetryAfter; 0 is no bound. Children are not exempt.
+func FitScheduled(stored, size, maxBytes int64) error {
+	if limit := maxBytes / 2; maxBytes > 0 && stored+size > limit {
+		return fault.New(fault.Exhausted, "too many events wait for their time (%d of %d bytes, half of bus.max_size): publish without "+
+			"deliver_at and deliver_after, wait until some are due, cancel some, or raise bus.max_size", stored, limit)
+	}
+	return nil
+}
+
+// ScheduledSize returns the bytes of the events that are not due yet if they are accepted now.
+func ScheduledSize(events []*Event, now time.Time) (size int64) {
+	for _, ev := range events {
+		if d := ev.Deferral(); !d.IsZero() && d.Due(now).After(now) {
+			size += ev.Size()
+		}
+	}
+	return size
+}
+
 // NotScheduled is the error for an id or idempotency key that no event has that is not due
 // yet: fault.NotFound.
 func NotScheduled(id string) error {

@@ -57,8 +57,8 @@ type LogStatus struct {
 	MaxBytes int64     // the bound of Bytes for publishers; 0 for none
 	OldestAt time.Time // when the oldest event was appended; zero for none
 	// Scheduled is the number of events that are not due yet. They have no Seq and do not
-	// count in Events.
-	Scheduled int64
+	// count in Events. ScheduledBytes are theirs, which Bytes includes.
+	Scheduled, ScheduledBytes int64
 }
 
 // LogFull is the error of a publisher whose events would exceed the log's bound:
@@ -116,27 +116,29 @@ type Class string
 
 // The classes of a failed attempt.
 const (
-	ClassTimeout    Class = "timeout"     // the event's deadline passed
-	ClassFuel       Class = "fuel"        // the event's fuel budget was used up
-	ClassTrap       Class = "trap"        // the guest trapped
-	ClassMemory     Class = "memory"      // it asked for more memory than it may have
-	ClassStack      Class = "stack"       // its calls nested deeper than they may
-	ClassExit       Class = "exit"        // it exited while an event was open
-	ClassBadResult  Class = "bad_result"  // its result is not JSON, too large or nested too deep
-	ClassRejected   Class = "rejected"    // it rejected the event
-	ClassRetry      Class = "retry"       // it asked to have the event again
-	ClassUnreadable Class = "unreadable"  // the log is damaged there, and an operator skipped the event
-	ClassConflict   Class = "conflict"    // a child's key was used before, with other content
-	ClassSkipped    Class = "skipped"     // an operator skipped the event for this handler
-	ClassKVConflict Class = "kv_conflict" // another delivery changed a key that it had read; does not count as an attempt
-	ClassKVQuota    Class = "kv_quota"    // its writes would have grown the plugin's state beyond its quota
-	ClassCancelled  Class = "cancelled"   // the host stopped it; does not count as an attempt
+	ClassTimeout        Class = "timeout"         // the event's deadline passed
+	ClassFuel           Class = "fuel"            // the event's fuel budget was used up
+	ClassTrap           Class = "trap"            // the guest trapped
+	ClassMemory         Class = "memory"          // it asked for more memory than it may have
+	ClassStack          Class = "stack"           // its calls nested deeper than they may
+	ClassExit           Class = "exit"            // it exited while an event was open
+	ClassBadResult      Class = "bad_result"      // its result is not JSON, too large or nested too deep
+	ClassRejected       Class = "rejected"        // it rejected the event
+	ClassRetry          Class = "retry"           // it asked to have the event again
+	ClassUnreadable     Class = "unreadable"      // the log is damaged there, and an operator skipped the event
+	ClassConflict       Class = "conflict"        // a child's key was used before, with other content
+	ClassScheduledQuota Class = "scheduled_quota" // its deferred children would have exceeded their share of the log
+	ClassSkipped        Class = "skipped"         // an operator skipped the event for this handler
+	ClassKVConflict     Class = "kv_conflict"     // a key that it had read was changed; counts as an attempt only after MaxLoneConflicts
+	ClassKVQuota        Class = "kv_quota"        // its writes would have grown the plugin's state beyond its quota
+	ClassCancelled      Class = "cancelled"       // the host stopped it; does not count as an attempt
 )
 
 // FailureClasses returns the classes that the last error of a dead letter can have.
 func FailureClasses() []string {
 	return []string{string(ClassTimeout), string(ClassFuel), string(ClassTrap), string(ClassMemory), string(ClassStack), string(ClassExit),
-		string(ClassBadResult), string(ClassRejected), string(ClassRetry), string(ClassConflict), string(ClassKVQuota), string(ClassSkipped)}
+		string(ClassBadResult), string(ClassRejected), string(ClassRetry), string(ClassConflict), string(ClassKVConflict),
+		string(ClassKVQuota), string(ClassScheduledQuota), string(ClassSkipped)}
 }
 
 // Outcome is the result of one attempt, with its cost.
@@ -209,11 +211,14 @@ type Delivery struct {
 }
 
 // Refuse returns the delivery as it is stored when its children cannot be published,
-// because the key of one was used before with other content: dead, without its result.
-// A retry would not help, and later events must not wait.
+// because the key of one was used before with other content, or because of FitScheduled:
+// dead, without its result. A retry would not help, and later events must not wait.
 func (d Delivery) Refuse(reason error) Delivery {
 	d.Status, d.Result, d.Children, d.Effects = StatusDead, "", nil, nil
 	d.ErrorClass, d.ErrorMessage = ClassConflict, "none of its children was published: "+reason.Error()
+	if fault.Is(reason, fault.Exhausted) {
+		d.ErrorClass = ClassScheduledQuota
+	}
 	return d
 }
 

@@ -58,6 +58,7 @@ func Migrations() []string {
 	return []string{
 		strings.Join([]string{conn.Units, pglog.Schema, progress.Schema, keyvalue.Schema, timed.Schema, shelf.Schema, ledger.Schema,
 			ordersSchema}, "\n"),
+		timed.SchemaBytes,
 	}
 }
 
@@ -89,7 +90,7 @@ func Open(ctx context.Context, cfg Config) (_ *Store, err error) {
 	}
 	s.schedule = timed.New(timed.Config{DB: s.db, Now: cfg.Now, Appended: s.published})
 	s.kvState = keyvalue.New(keyvalue.Config{DB: s.db, Quota: cfg.KVBytes, Now: cfg.Now, Logger: cfg.Logger})
-	s.handlers = progress.New(progress.Config{DB: s.db, Event: s.Event, Quota: cfg.KVBytes, Now: cfg.Now, Logger: cfg.Logger,
+	s.handlers = progress.New(progress.Config{DB: s.db, Event: s.Event, LogLimit: s.LogLimit, Quota: cfg.KVBytes, Now: cfg.Now, Logger: cfg.Logger,
 		Published: func(children []event.Receipt) {
 			s.Added(children)
 			s.published(context.Background())

@@ -53,7 +53,8 @@ func (l LogStatus) LogStatus(ctx context.Context) (wire.LogStatus, error) {
 	}
 	c := l.Settings()
 	status := wire.LogStatus{
-		Engine: string(c.Engine), FirstSeq: st.FirstSeq, LastSeq: st.LastSeq, Events: uint64(st.Events), Scheduled: st.Scheduled, Bytes: st.Bytes, MaxBytes: st.MaxBytes,
+		Engine: string(c.Engine), FirstSeq: st.FirstSeq, LastSeq: st.LastSeq, Events: uint64(st.Events), Bytes: st.Bytes, MaxBytes: st.MaxBytes,
+		Scheduled: st.Scheduled, ScheduledBytes: st.ScheduledBytes,
 		RetentionS: int64(c.Retention / time.Second), Handlers: []wire.LogReader{}, Full: st.MaxBytes > 0 && st.Bytes >= st.MaxBytes,
 	}
 	if err := l.Health(); err != nil {

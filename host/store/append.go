@@ -31,7 +31,7 @@ func (w *writeStatements) prepare(ctx context.Context, db *sql.DB) error {
 		&w.findKey:          `SELECT envelope FROM events WHERE seq = ? AND idempotency_key = ?`,
 		&w.setBlock:         `INSERT OR REPLACE INTO stretches VALUES (?, ?)`,
 		&w.addSize:          `UPDATE log_size SET events = events + ?, bytes = bytes + ?, writes = writes + 1`,
-		&w.size:             `SELECT events, bytes, scheduled + cancelled FROM log_size`,
+		&w.size:             `SELECT events, bytes, scheduled + cancelled, scheduled_bytes FROM log_size`,
 		&w.setMark:          `INSERT INTO marks VALUES (?, ?) ON CONFLICT DO UPDATE SET seq = max(seq, excluded.seq)`,
 		&w.setCursor:        `INSERT INTO cursors VALUES (?, ?) ON CONFLICT DO UPDATE SET seq = excluded.seq`,
 		&w.setDelivery:      `INSERT OR REPLACE INTO deliveries (` + outcomes.Columns + `) VALUES (` + outcomes.Parameters + `)`,

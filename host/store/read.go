@@ -22,7 +22,7 @@ func (r *readStatements) prepare(ctx context.Context, db *sql.DB) error {
 	return datafile.Prepare(ctx, db, datafile.Statements{
 		&r.cursor:  `SELECT seq FROM cursors WHERE name = ?`,
 		&r.cursors: `SELECT name, seq FROM cursors ORDER BY name`,
-		&r.status: `SELECT events, bytes, scheduled, (SELECT max((SELECT coalesce(max(seq), 0) FROM events), (SELECT coalesce(max(seq), 0)
+		&r.status: `SELECT events, bytes, scheduled, scheduled_bytes, (SELECT max((SELECT coalesce(max(seq), 0) FROM events), (SELECT coalesce(max(seq), 0)
 			FROM marks))),
 			coalesce((SELECT seq FROM events ORDER BY seq LIMIT 1), 0),
 				coalesce((SELECT appended_at FROM events ORDER BY seq LIMIT 1), 0) FROM log_size`,

@@ -33,7 +33,7 @@ func (g *group) scheduled(list []insertion) (map[string]event.Scheduled, error) 
 }
 
 // schedule returns the receipt of an event that is not due yet, which it adds to those in
-// known, or whose key one of them has.
+// known or refuses, or whose key one of them has.
 func (g *group) schedule(in *insertion, known map[string]event.Scheduled) (r event.Receipt, yes bool, err error) {
 	if first, found := known[in.key]; found {
 		if first.Event == nil {
@@ -45,6 +45,9 @@ func (g *group) schedule(in *insertion, known map[string]event.Scheduled) (r eve
 	due, later := scheduled.Due(in.ev, now)
 	if !later {
 		return r, false, nil
+	}
+	if err := event.FitScheduled(g.s.size.waiting+g.deferred, in.ev.Size(), g.s.max.Load()); err != nil {
+		return event.Receipt{IdempotencyKey: in.key, Err: err}, true, nil
 	}
 	known[in.key], err = g.s.later.Add(conn{g}, in.ev, due, now)
 	g.deferred += in.ev.Size()

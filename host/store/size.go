@@ -11,8 +11,8 @@ import (
 
 // size is the size of the log. The file has the same in log_size, changed in the
 // transactions that change the log.
-// scheduled counts cancelled events as well.
-type size struct{ events, bytes, scheduled int64 }
+// scheduled counts cancelled events as well, waiting has the bytes of the others.
+type size struct{ events, bytes, scheduled, waiting int64 }
 
 // SetMaxBytes changes Config.MaxBytes. Events that are stored already remain.
 func (s *Store) SetMaxBytes(bytes int64) { s.max.Store(bytes) }
@@ -42,7 +42,7 @@ func (g *group) account() error {
 	}
 	g.size.events, g.size.bytes, g.writes = g.size.events+n, g.size.bytes+g.added, g.writes+1
 	if g.removed {
-		return g.queryRow(g.s.write.size).Scan(&g.size.events, &g.size.bytes, &g.size.scheduled)
+		return g.queryRow(g.s.write.size).Scan(&g.size.events, &g.size.bytes, &g.size.scheduled, &g.size.waiting)
 	}
 	return nil
 }
@@ -62,7 +62,7 @@ func (s *Store) Status(ctx context.Context) (event.LogStatus, error) {
 	const doing = "read the log's size"
 	st := event.LogStatus{MaxBytes: s.max.Load()}
 	var first, last, at int64
-	if err := s.read.status.QueryRowContext(ctx).Scan(&st.Events, &st.Bytes, &st.Scheduled, &last, &first, &at); err != nil {
+	if err := s.read.status.QueryRowContext(ctx).Scan(&st.Events, &st.Bytes, &st.Scheduled, &st.ScheduledBytes, &last, &first, &at); err != nil {
 		return event.LogStatus{}, s.coded(doing, err)
 	}
 	st.FirstSeq, st.LastSeq = uint64(first), uint64(last)

@@ -357,8 +357,8 @@ func (s *Store) refresh() error {
 		max((SELECT coalesce(max(seq), 0) FROM events), (SELECT coalesce(max(seq), 0) FROM marks)),
 		(SELECT coalesce(max(appended_at), 0) FROM events WHERE seq = (SELECT max(seq) FROM events)),
 		coalesce((SELECT seq FROM marks WHERE name = 'trimmed'), 0),
-		events, bytes, scheduled + cancelled, writes, store FROM log_size, identity`).
-		Scan(&last, &appended, &trimmed, &s.size.events, &s.size.bytes, &s.size.scheduled, &writes, &s.id)
+		events, bytes, scheduled + cancelled, scheduled_bytes, writes, store FROM log_size, identity`).
+		Scan(&last, &appended, &trimmed, &s.size.events, &s.size.bytes, &s.size.scheduled, &s.size.waiting, &writes, &s.id)
 	if err != nil {
 		return err
 	}

@@ -80,18 +80,20 @@ type Skipped struct {
 
 // LogStatus is the state of the event log, and how far each handler has read it.
 type LogStatus struct {
-	Engine     string      `json:"engine"`
-	FirstSeq   uint64      `json:"first_seq"` // 0 when the log is empty
-	LastSeq    uint64      `json:"last_seq"`
-	Events     uint64      `json:"events"`
-	Scheduled  int64       `json:"scheduled"`                       // events that are not due yet, which do not count in Events
-	Bytes      int64       `json:"bytes"`                           // of the events, and of scheduled and cancelled ones
-	MaxBytes   int64       `json:"max_bytes"`                       // 0: no bound
-	OldestAt   *time.Time  `json:"oldest_at" jsonschema:"nullable"` // null when it is empty
-	RetentionS int64       `json:"retention_s"`
-	Handlers   []LogReader `json:"handlers"`
-	Full       bool        `json:"full"`              // it refuses events at present
-	Problem    string      `json:"problem,omitempty"` // why it refuses all writes
+	Engine    string `json:"engine"`
+	FirstSeq  uint64 `json:"first_seq"` // 0 when the log is empty
+	LastSeq   uint64 `json:"last_seq"`
+	Events    uint64 `json:"events"`
+	Scheduled int64  `json:"scheduled"` // events that are not due yet, which do not count in Events
+	Bytes     int64  `json:"bytes"`     // of the events, and of scheduled and cancelled ones
+	// ScheduledBytes are those of the events that are not due yet: half of MaxBytes at most.
+	ScheduledBytes int64       `json:"scheduled_bytes"`
+	MaxBytes       int64       `json:"max_bytes"`                       // 0: no bound
+	OldestAt       *time.Time  `json:"oldest_at" jsonschema:"nullable"` // null when it is empty
+	RetentionS     int64       `json:"retention_s"`
+	Handlers       []LogReader `json:"handlers"`
+	Full           bool        `json:"full"`              // it refuses events at present
+	Problem        string      `json:"problem,omitempty"` // why it refuses all writes
 }
 
 // LogReader is how far one handler has read the log.

@@ -43,17 +43,22 @@ func Split(body []byte) ([]json.RawMessage, error) {
 
 // Within adds the index of an event of a batch to an error about it.
 func Within(i int, err error) error {
-	at := fmt.Sprintf("[%d]", i)
 	var f *fault.Error
 	if !errors.As(err, &f) {
-		return fmt.Errorf("event %s: %w", at, err)
+		return fmt.Errorf("event %s: %w", At(i, ""), err)
 	}
 	inner := *f
-	if inner.Field != "" {
-		at += "."
-	}
-	inner.Field = at + inner.Field
+	inner.Field = At(i, inner.Field)
 	return &inner
+}
+
+// At returns the name of a field of the event with this index, and of the event itself for "".
+func At(i int, field string) string {
+	at := fmt.Sprintf("[%d]", i)
+	if field != "" {
+		at += "." + field
+	}
+	return at
 }
 
 // ApplyKey takes the idempotency key from the header if the event has none.

@@ -75,7 +75,7 @@ func eventOperations() []openapi.Operation {
 		{Method: http.MethodPost, Path: "/api/v1/events", ID: "publish", Tag: tagEvents, Summary: "Publish an event, or a batch",
 			Description: "202 means that it is stored: on disk, with the default engine. Of a batch either all events are valid or nothing is " +
 				"published; " +
-				"207 says that some keys were taken with other content, or that the schemas of event types refuse some events, and which. CloudEvents 1.0 come structured, as a batch, or in binary " +
+				"207 says that some keys were taken with other content, that the schemas of event types refuse some events, or that too many are not due yet, and which. CloudEvents 1.0 come structured, as a batch, or in binary " +
 				"mode, with their attributes in headers that begin with ce- and any body.",
 			Parameters: []openapi.Parameter{
 				{In: "header", Name: "Idempotency-Key", Description: "The key of a single event that names none itself.",

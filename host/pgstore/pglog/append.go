@@ -195,7 +195,7 @@ func (l *Log) appendAny(group []*call) error {
 		}
 		repeats = len(known) > 0
 		// New events are inserted at once, after the Seqs of all are known.
-		p := plan{head: h, known: known, seq: h.Seq, bytes: h.Bytes, limit: l.maxBytes.Load()}
+		p := plan{head: h, known: known, seq: h.Seq, bytes: h.Bytes, later: h.ScheduledBytes, limit: l.maxBytes.Load()}
 		for _, c := range group {
 			c.receipts, c.repeats, c.err = nil, nil, nil
 			if c.fenced && isStale(stale, c.fence) {
@@ -226,6 +226,7 @@ type plan struct {
 	known  map[string]keyed
 	seq    uint64
 	bytes  int64
+	later  int64 // bytes of the events that are not due yet
 	limit  int64
 	events []*event.Event
 }
@@ -247,6 +248,11 @@ func (p *plan) take(c *call) ([]event.Receipt, error) {
 		receipts[i] = event.Receipt{EventID: m.EventID, IdempotencyKey: m.IdempotencyKey}
 		first := keyed{record: event.Record{Event: ev}}
 		if due := dueAt(ev, p.head.Now); !due.IsZero() {
+			if err := event.FitScheduled(p.later, ev.Size(), p.limit); err != nil {
+				receipts[i] = event.Receipt{IdempotencyKey: m.IdempotencyKey, Err: err}
+				continue
+			}
+			p.later += ev.Size()
 			due = timeOf(due.UnixNano())
 			receipts[i].Due, first.later = due, &event.Scheduled{Event: ev.WithoutDeferral(), Due: due, Accepted: p.head.Now}
 		} else {

@@ -19,17 +19,18 @@ type Head struct {
 	At                   int64  // of the last append, unix ns
 	Trimmed              uint64 // see Log.Trim
 	Scheduled, Cancelled int64  // events in the table scheduled
+	ScheduledBytes       int64  // of those that are not cancelled; Bytes includes them
 	// Now is the time of the transaction. LockHead sets the present one.
 	Now time.Time
 }
 
-const headColumns = `store, seq, events, bytes, at, trimmed, scheduled, cancelled`
+const headColumns = `store, seq, events, bytes, at, trimmed, scheduled, cancelled, scheduled_bytes`
 
 func readHead(ctx context.Context, tx pgx.Tx, suffix string) (*Head, error) {
 	h := &Head{Now: time.Now()}
 	var seq, trimmed int64
 	err := tx.QueryRow(ctx, `SELECT `+headColumns+` FROM head`+suffix).Scan(&h.Store, &seq, &h.Events, &h.Bytes, &h.At, &trimmed,
-		&h.Scheduled, &h.Cancelled)
+		&h.Scheduled, &h.Cancelled, &h.ScheduledBytes)
 	h.Seq, h.Trimmed = uint64(seq), uint64(trimmed)
 	return h, err
 }
@@ -44,8 +45,8 @@ func ReadHead(ctx context.Context, tx pgx.Tx) (*Head, error) { return readHead(c
 // Save stores the fields of a locked row. It is called also when none has changed: the commit
 // then waits for what the transaction has seen.
 func (h *Head) Save(ctx context.Context, tx pgx.Tx) error {
-	_, err := tx.Exec(ctx, `UPDATE head SET seq = $1, events = $2, bytes = $3, at = $4, trimmed = $5, scheduled = $6, cancelled = $7`,
-		int64(h.Seq), h.Events, h.Bytes, h.At, int64(h.Trimmed), h.Scheduled, h.Cancelled)
+	_, err := tx.Exec(ctx, `UPDATE head SET seq = $1, events = $2, bytes = $3, at = $4, trimmed = $5, scheduled = $6, cancelled = $7,
+		scheduled_bytes = $8`, int64(h.Seq), h.Events, h.Bytes, h.At, int64(h.Trimmed), h.Scheduled, h.Cancelled, h.ScheduledBytes)
 	return err
 }
 
@@ -128,6 +129,7 @@ func Insert(ctx context.Context, tx pgx.Tx, h *Head, events []*event.Event) ([]e
 		if due := dueAt(ev, h.Now); !due.IsZero() {
 			later.add(ev)
 			dues = append(dues, due.UnixNano())
+			h.ScheduledBytes += ev.Size()
 			receipts[i].Due = timeOf(due.UnixNano())
 			continue
 		}

@@ -22,7 +22,7 @@ func (l *Log) Status(ctx context.Context) (st event.LogStatus, err error) {
 		if err != nil {
 			return err
 		}
-		st = event.LogStatus{LastSeq: h.Seq, Events: h.Events, Bytes: h.Bytes, MaxBytes: l.maxBytes.Load(), Scheduled: h.Scheduled}
+		st = event.LogStatus{LastSeq: h.Seq, Events: h.Events, Bytes: h.Bytes, MaxBytes: l.maxBytes.Load(), Scheduled: h.Scheduled, ScheduledBytes: h.ScheduledBytes}
 		var first, at int64
 		err = tx.QueryRow(ctx, `SELECT seq, appended_at FROM events ORDER BY seq LIMIT 1`).Scan(&first, &at)
 		if errors.Is(err, pgx.ErrNoRows) {

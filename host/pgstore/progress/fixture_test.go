@@ -58,7 +58,7 @@ func open(t testing.TB, o options) *engine {
 		o.schema = pgtest.Schema(t)
 	}
 	db, err := conn.Open(ctx, conn.Config{URL: pgtest.URL(t), Schema: o.schema,
-		Migrations: []string{conn.Units + pglog.Schema + progress.Schema + keyvalue.Schema + shelf.Schema + timed.Schema}})
+		Migrations: []string{conn.Units + pglog.Schema + progress.Schema + keyvalue.Schema + shelf.Schema + timed.Schema, timed.SchemaBytes}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +68,7 @@ func open(t testing.TB, o options) *engine {
 	}
 	e := &engine{Log: log, db: db, schema: o.schema, Shelf: shelf.New(db), kvState: keyvalue.New(keyvalue.Config{DB: db, Quota: o.quota, Now: o.now}),
 		Schedule: timed.New(timed.Config{DB: db, Now: o.now})}
-	e.State = progress.New(progress.Config{DB: db, Event: log.Event, Quota: o.quota, Now: o.now, Published: func([]event.Receipt) {
+	e.State = progress.New(progress.Config{DB: db, Event: log.Event, LogLimit: log.LogLimit, Quota: o.quota, Now: o.now, Published: func([]event.Receipt) {
 		log.CatchUp(context.Background()) //nolint:errcheck // the log repeats it
 		log.Notify()
 	}})

@@ -26,6 +26,7 @@ type resolver struct {
 	known    map[*event.Event]event.Receipt // of children whose keys were taken before the call
 	among    map[string]*event.Event        // children of the call that will be published, by key
 	children []*event.Event                 // the same, in their order
+	later    int64                          // the bytes of children that are not due yet
 	receipts []event.Receipt                // of those that were
 }
 
@@ -129,6 +130,9 @@ func (r *resolver) resolve(ctx context.Context, list []event.Delivery) ([]event.
 			r.among[ev.Metadata().IdempotencyKey] = ev
 		}
 		r.children = append(r.children, fresh...)
+		if len(fresh) > 0 && !r.careful { // otherwise the head counts them already
+			r.later += event.ScheduledSize(fresh, r.head.Now)
+		}
 		if e != nil {
 			r.kv.Apply(e)
 		}
@@ -139,7 +143,8 @@ func (r *resolver) resolve(ctx context.Context, list []event.Delivery) ([]event.
 }
 
 // compare returns the children of deliveries whose keys are free, or why none of them can be
-// published: the keys of some have other content in the log, or among the children.
+// published: the keys of some have other content in the log, or among the children, or too
+// many events are scheduled.
 func (r *resolver) compare(list []event.Delivery) (fresh []*event.Event, conflict error) {
 	of := make(map[string]*event.Event)
 	for i := range list {
@@ -159,6 +164,11 @@ func (r *resolver) compare(list []event.Delivery) (fresh []*event.Event, conflic
 			}
 			of[key] = ev
 			fresh = append(fresh, ev)
+		}
+	}
+	if conflict == nil && len(fresh) > 0 {
+		if size := event.ScheduledSize(fresh, r.head.Now); size > 0 {
+			conflict = event.FitScheduled(r.head.ScheduledBytes+r.later, size, r.s.cfg.LogLimit())
 		}
 	}
 	if conflict != nil {

@@ -33,6 +33,8 @@ type Config struct {
 	DB *conn.DB
 	// Event returns the event with an id or key; fault.NotFound for none.
 	Event func(ctx context.Context, id string) (event.Record, error)
+	// LogLimit returns the bound of the log's bytes, 0 for none; nil is none.
+	LogLimit func() int64
 	// Published is called after children of deliveries were committed.
 	Published func(children []event.Receipt)
 	Quota     int64            // of each plugin's key-value state, in bytes; 0 is 64 MiB

@@ -101,6 +101,7 @@ func (s *Schedule) MoveDue(ctx context.Context, now time.Time, limit int) (moved
 				return err
 			}
 			h.Scheduled -= int64(moved)
+			h.ScheduledBytes -= due.bytes
 			h.Bytes -= due.bytes // they count in the log now
 			if _, err := pglog.Insert(ctx, tx, h, due.events); err != nil {
 				return err
@@ -250,10 +251,13 @@ func (s *Schedule) CancelScheduled(ctx context.Context, key string) (cancelled e
 		}
 		e.cancelled = max(s.cfg.Now().UnixNano(), 1)
 		cancelled, _ = e.scheduled() // an event that cannot be read can be cancelled
-		if _, err := tx.Exec(ctx, `UPDATE scheduled SET cancelled_at = $2 WHERE id = $1`, e.id, e.cancelled); err != nil {
+		var size int64
+		if err := tx.QueryRow(ctx, `UPDATE scheduled SET cancelled_at = $2 WHERE id = $1 RETURNING `+sizeOf, e.id, e.cancelled).
+			Scan(&size); err != nil {
 			return err
 		}
 		h.Scheduled--
+		h.ScheduledBytes -= size
 		h.Cancelled++
 		return h.Save(ctx, tx)
 	})

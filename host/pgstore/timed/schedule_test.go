@@ -32,7 +32,7 @@ type host struct {
 func open(t *testing.T, schema string) host {
 	t.Helper()
 	db, err := conn.Open(t.Context(), conn.Config{URL: pgtest.URL(t), Schema: schema,
-		Migrations: []string{conn.Units + pglog.Schema + timed.Schema}})
+		Migrations: []string{conn.Units + pglog.Schema + timed.Schema, timed.SchemaBytes}})
 	if err != nil {
 		t.Fatal(err)
 	}

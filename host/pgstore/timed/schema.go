@@ -18,3 +18,9 @@ CREATE TABLE scheduled (
 CREATE INDEX scheduled_due ON scheduled (due, id) WHERE cancelled_at = 0;
 CREATE INDEX scheduled_cancelled ON scheduled (cancelled_at) WHERE cancelled_at > 0;
 `
+
+// SchemaBytes has the head count the bytes of the events that are not due yet.
+const SchemaBytes = `
+ALTER TABLE head ADD COLUMN scheduled_bytes bigint NOT NULL DEFAULT 0;
+UPDATE head SET scheduled_bytes = (SELECT coalesce(sum(` + sizeOf + `), 0) FROM scheduled WHERE cancelled_at = 0);
+`

@@ -245,7 +245,8 @@ const sizeOfEvent = `octet_length(envelope) + octet_length(idempotency_key) + oc
 // derived are the statements that compute what the tables have besides the rows.
 var derived = []string{
 	`UPDATE head SET (events, bytes, at) = (SELECT count(*), coalesce(sum(` + sizeOfEvent + `), 0), coalesce(max(appended_at), 0) FROM events)`,
-	`UPDATE head SET (scheduled, cancelled, bytes) = (SELECT count(*) FILTER (WHERE cancelled_at = 0), count(*) FILTER (WHERE cancelled_at > 0),
+	`UPDATE head SET (scheduled, cancelled, scheduled_bytes, bytes) = (SELECT count(*) FILTER (WHERE cancelled_at = 0),
+		count(*) FILTER (WHERE cancelled_at > 0), coalesce(sum(` + sizeOfEvent + `) FILTER (WHERE cancelled_at = 0), 0),
 		head.bytes + coalesce(sum(` + sizeOfEvent + `), 0) FROM scheduled)`,
 	`DELETE FROM kv_usage`,
 	`INSERT INTO kv_usage SELECT plugin, sum(octet_length(key) + octet_length(value) + 128) FROM kv GROUP BY plugin`,

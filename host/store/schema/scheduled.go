@@ -36,3 +36,21 @@ const scheduledTables = `
 	CREATE TRIGGER scheduled_stopped AFTER UPDATE OF cancelled_at ON scheduled WHEN OLD.cancelled_at = 0 BEGIN
 		UPDATE log_size SET scheduled = scheduled - 1, cancelled = cancelled + 1;
 	END;`
+
+// scheduledBytes has log_size count the bytes of the events that are not due yet.
+const scheduledBytes = `
+	ALTER TABLE log_size ADD COLUMN scheduled_bytes INTEGER NOT NULL DEFAULT 0;
+	UPDATE log_size SET scheduled_bytes = (SELECT coalesce(sum(octet_length(envelope) + octet_length(idempotency_key) +
+		octet_length(type) + octet_length(subject) + 64), 0) FROM scheduled WHERE cancelled_at = 0);
+	CREATE TRIGGER scheduled_bytes_added AFTER INSERT ON scheduled BEGIN
+		UPDATE log_size SET scheduled_bytes = scheduled_bytes + octet_length(NEW.envelope) + octet_length(NEW.idempotency_key) +
+			octet_length(NEW.type) + octet_length(NEW.subject) + 64;
+	END;
+	CREATE TRIGGER scheduled_bytes_removed AFTER DELETE ON scheduled WHEN OLD.cancelled_at = 0 BEGIN
+		UPDATE log_size SET scheduled_bytes = scheduled_bytes - octet_length(OLD.envelope) - octet_length(OLD.idempotency_key) -
+			octet_length(OLD.type) - octet_length(OLD.subject) - 64;
+	END;
+	CREATE TRIGGER scheduled_bytes_stopped AFTER UPDATE OF cancelled_at ON scheduled WHEN OLD.cancelled_at = 0 BEGIN
+		UPDATE log_size SET scheduled_bytes = scheduled_bytes - octet_length(OLD.envelope) - octet_length(OLD.idempotency_key) -
+			octet_length(OLD.type) - octet_length(OLD.subject) - 64;
+	END;`

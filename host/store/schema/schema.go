@@ -231,6 +231,9 @@ var migrations = [...]string{
 	// repair recognize entries without the column. And events that are due later.
 	`ALTER TABLE kv ADD COLUMN until INTEGER DEFAULT NULL;
 	CREATE INDEX kv_by_until ON kv(until, plugin, key) WHERE until IS NOT NULL;` + scheduledTables,
+
+	// 14: the share of the log that events have which are not due yet.
+	scheduledBytes,
 }
 
 // Upgrade upgrades the file to a schema, up to Latest, in one transaction. It refuses a
@@ -285,9 +288,10 @@ func Recount(ctx context.Context, tx *sql.Tx, writes uint64) error {
 		`INSERT INTO attempt_logs SELECT handler, sum(log_size) FROM attempts WHERE log_size > 0 GROUP BY handler`,
 		`INSERT OR REPLACE INTO log_size (id, events, bytes) SELECT 1, count(*), coalesce(sum(octet_length(envelope) +
 			octet_length(idempotency_key) + octet_length(type) + octet_length(subject) + 64), 0) FROM events`,
-		`UPDATE log_size SET (scheduled, cancelled, bytes) = (SELECT count(*) FILTER (WHERE cancelled_at = 0), count(*) FILTER
-			(WHERE cancelled_at > 0), bytes + coalesce(sum(octet_length(envelope) + octet_length(idempotency_key) + octet_length(type) +
-			octet_length(subject) + 64), 0) FROM scheduled)`,
+		`UPDATE log_size SET (scheduled, cancelled, scheduled_bytes, bytes) = (SELECT count(*) FILTER (WHERE cancelled_at = 0), count(*)
+			FILTER (WHERE cancelled_at > 0), coalesce(sum(size) FILTER (WHERE cancelled_at = 0), 0), bytes + coalesce(sum(size), 0)
+			FROM (SELECT cancelled_at, octet_length(envelope) + octet_length(idempotency_key) + octet_length(type) +
+			octet_length(subject) + 64 AS size FROM scheduled))`,
 	} {
 		if _, err := tx.ExecContext(ctx, text); err != nil {
 			return err

@@ -34,7 +34,12 @@ func (a app) printLog(s wire.LogStatus) error {
 	a.Print("engine     %s, %s\nevents     %s\nbytes      %s (%s)\noldest     %s\nretention  %s\n",
 		s.Engine, state, content(s), console.Bytes(s.Bytes), used, console.ClockOr(s.OldestAt), retention(s.RetentionS))
 	if s.Scheduled > 0 {
-		a.Print("scheduled  %s not due yet: berth events scheduled\n", console.Count(int(s.Scheduled), "event"))
+		share := ""
+		if s.MaxBytes > 0 {
+			share = fmt.Sprintf(" of %s", console.Bytes(s.MaxBytes/2))
+		}
+		a.Print("scheduled  %s not due yet, %s%s: berth events scheduled\n", console.Count(int(s.Scheduled), "event"),
+			console.Bytes(s.ScheduledBytes), share)
 	}
 	if len(s.Handlers) == 0 {
 		return a.Print("\nNo handler has a position in it.\n")

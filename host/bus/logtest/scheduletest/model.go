@@ -226,6 +226,9 @@ func (run *modelRun) check(rt *rapid.T) {
 	for _, e := range slices.Concat(run.m.log[run.m.trims:], run.m.events) {
 		want.Bytes += e.ev.Size()
 	}
+	for _, e := range open {
+		want.ScheduledBytes += e.ev.Size()
+	}
 	got, err := run.s.Status(ctx)
 	want.FirstSeq, want.OldestAt = got.FirstSeq, got.OldestAt
 	if got != want || err != nil {

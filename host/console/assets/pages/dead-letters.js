@@ -8,7 +8,7 @@ import { handlerUrl } from "../plugin.js";
 
 const names = ["plugin", "event_type", "subject", "class", "event_id", "since", "until"];
 const flags = { plugin: "plugin", event_type: "type", subject: "subject", class: "class", event_id: "event", since: "since", until: "until" };
-const classes = ["", "timeout", "fuel", "trap", "memory", "stack", "exit", "bad_result", "rejected", "retry", "conflict", "kv_quota", "skipped"];
+const classes = ["", "timeout", "fuel", "trap", "memory", "stack", "exit", "bad_result", "rejected", "retry", "conflict", "kv_conflict", "kv_quota", "scheduled_quota", "skipped"];
 const maxCounted = 1000;
 
 export default async function deadLetters(ctx) {

@@ -15,7 +15,7 @@ const filters = [
   { name: "key", title: "Idempotency key", hint: "order:o-1001:v4", local: (e, v) => e.metadata.idempotency_key === v },
   { name: "handler", title: "Handler" },
   { name: "status", title: "Status", options: [["", "any"], ["ok", "ok"], ["retrying", "retrying"], ["delivering", "delivering"], ["pending", "pending"], ["dead", "dead letter"]] },
-  { name: "class", title: "Error class", options: ["", "timeout", "fuel", "trap", "memory", "stack", "exit", "bad_result", "rejected", "retry", "conflict", "kv_quota", "skipped"] },
+  { name: "class", title: "Error class", options: ["", "timeout", "fuel", "trap", "memory", "stack", "exit", "bad_result", "rejected", "retry", "conflict", "kv_conflict", "kv_quota", "scheduled_quota", "skipped"] },
   { name: "since", title: "Since", local: () => true, options: [["", "ever"], ["5m", "5 minutes"], ["1h", "1 hour"], ["24h", "24 hours"], ["7d", "7 days"]] },
   { name: "when", title: "CEL condition", hint: "data.total_cents > 5000", wide: true },
 ];

@@ -31,7 +31,7 @@ function view(ctx, list, params, handlers) {
     h("div", { class: "filters" },
       field("Handler", select({ id: "issue-handler", name: "handler", value: params.handler ?? "", on: { change: apply } }, [["", "any"], ...names.map((n) => [n, n])])),
       field("Class", select({ id: "issue-class", name: "class", value: params.class ?? "", on: { change: apply } },
-        ["", "timeout", "fuel", "trap", "memory", "stack", "exit", "bad_result", "rejected", "retry", "conflict", "kv_quota"])),
+        ["", "timeout", "fuel", "trap", "memory", "stack", "exit", "bad_result", "rejected", "retry", "conflict", "kv_conflict", "kv_quota", "scheduled_quota"])),
       filtered ? h("div", { class: "field" }, link(ctx.path, "Clear")) : null),
     h("section", { class: "panel", "aria-label": "Issues" }, table({ label: "Issues, the latest first", items: list.items, key: (i) => i.id, href: (i) => "/issues/" + i.id, columns: [
       { title: "Issue", main: true, cell: (i) => [link("/issues/" + i.id, String(i.message).split("\n")[0]), h("div", { class: "dim" }, `#${i.id} · ${i.handler} · ${i.class}`,

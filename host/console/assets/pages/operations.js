@@ -94,7 +94,7 @@ export function starting(ctx, handlers, plugin = "") {
         { name: "to", label: "To", value: "", hint: "Empty: the latest event." },
         { name: "event_type", label: "Event type", value: "", placeholder: "order_*" },
         { name: "subject", label: "Subject", value: "" },
-        { name: "class", label: "Error class", value: "", options: ["", "timeout", "fuel", "trap", "memory", "stack", "exit", "bad_result", "rejected", "retry", "conflict", "kv_quota", "skipped"], hint: "Of a redrive or retry: of the last error." },
+        { name: "class", label: "Error class", value: "", options: ["", "timeout", "fuel", "trap", "memory", "stack", "exit", "bad_result", "rejected", "retry", "conflict", "kv_conflict", "kv_quota", "scheduled_quota", "skipped"], hint: "Of a redrive or retry: of the last error." },
         { name: "when", label: "CEL condition", value: "", placeholder: "data.total_cents > 5000" },
         { name: "rate", label: "Events a second", type: "number", value: "0", min: "0", max: "100000", hint: "0: as fast as the handler takes them." },
         { name: "name", label: "Name", value: "", hint: "For people; optional." },
