@@ -23,7 +23,7 @@ type keyValues struct {
 	mu      sync.Mutex
 	values  map[string]map[string][]byte
 	limits  map[string]time.Time // by key
-	written func()               // called by KVCAS before it compares
+	written func()               // called by KVChange before it compares
 }
 
 func newKeyValues() *keyValues {
@@ -38,35 +38,29 @@ func (k *keyValues) KVGet(_ context.Context, plugin, key string) ([]byte, bool, 
 	return slices.Clone(value), found, nil
 }
 
-func (k *keyValues) KVSet(_ context.Context, plugin, key string, value []byte) error {
+func (k *keyValues) KVChange(_ context.Context, plugin string, c spec.KVChange) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if c.Compare && k.written != nil {
+		k.written()
+	}
+	present, found := k.values[plugin][c.Key]
+	if c.Compare && (found != (c.Old != nil) || !bytes.Equal(present, c.Old)) {
+		return fault.New(fault.Conflict, "another value")
+	}
+	if c.Value == nil {
+		delete(k.values[plugin], c.Key)
+		return nil
+	}
 	if k.values[plugin] == nil {
 		k.values[plugin] = map[string][]byte{}
 	}
-	k.values[plugin][key] = value
-	delete(k.limits, key)
-	return nil
-}
-
-func (k *keyValues) KVCAS(_ context.Context, plugin, key string, old, value []byte) error {
-	if k.written != nil {
-		k.written()
+	k.values[plugin][c.Key] = c.Value
+	if !c.Until.IsZero() {
+		k.limits[c.Key] = c.Until
+	} else if !c.Compare {
+		delete(k.limits, c.Key)
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	present, found := k.values[plugin][key]
-	if found != (old != nil) || !bytes.Equal(present, old) {
-		return fault.New(fault.Conflict, "another value")
-	}
-	k.values[plugin][key] = value
-	return nil
-}
-
-func (k *keyValues) KVDelete(_ context.Context, plugin, key string) error {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	delete(k.values[plugin], key)
 	return nil
 }
 
@@ -80,16 +74,6 @@ func (k *keyValues) KVList(_ context.Context, plugin, prefix, after string, limi
 	}
 	slices.SortFunc(list, func(a, b spec.KVItem) int { return strings.Compare(a.Key, b.Key) })
 	return list[:min(limit, len(list))], nil
-}
-
-func (k *keyValues) KVExpire(_ context.Context, plugin, key string, until time.Time) error {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if _, found := k.values[plugin][key]; !found {
-		return fault.New(fault.NotFound, "there is no key %q", key)
-	}
-	k.limits[key] = until
-	return nil
 }
 
 func (k *keyValues) KVUsage(_ context.Context, plugin string) (used, quota int64, err error) {
@@ -254,6 +238,21 @@ func TestStateIsComparedAndSet(t *testing.T) {
 		s.state.values["order-audit"]["last"] = []byte("again")
 	}
 	s.ok("PUT", statePath+"/last", `{"value":9}`, "If-Match: *")
+
+	tag = s.ok("GET", statePath+"/last", "").Header().Get("ETag")
+	s.refused(http.StatusPreconditionFailed, "If-Match", "DELETE", statePath+"/last", "", `If-Match: "x"`)
+	s.refused(http.StatusPreconditionFailed, "If-Match", "DELETE", statePath+"/none", "", "If-Match: *")
+	s.refused(http.StatusBadRequest, "If-None-Match", "DELETE", statePath+"/last", "", "If-None-Match: *")
+	s.state.written = func() {
+		s.state.written = nil
+		s.state.values["order-audit"]["last"] = []byte("of the guest")
+	}
+	s.refused(http.StatusPreconditionFailed, "If-Match", "DELETE", statePath+"/last", "", "If-Match: "+tag)
+	tag = s.ok("GET", statePath+"/last", "").Header().Get("ETag")
+	s.ok("DELETE", statePath+"/last", "", "If-Match: "+tag)
+	if _, found := s.state.values["order-audit"]["last"]; found {
+		t.Error("it is not deleted")
+	}
 }
 
 // Without a condition a write removes the limit; a comparison keeps it.
@@ -270,6 +269,10 @@ func TestStateLimits(t *testing.T) {
 	}
 	if stored = decode[wire.KVStored](t, s.ok("PUT", statePath+"/k", `{"value":2}`, "If-Match: *")); stored.ExpiresAt == nil || !stored.ExpiresAt.Equal(until) {
 		t.Errorf("a comparison changed the limit to %v", stored.ExpiresAt)
+	}
+	stored = decode[wire.KVStored](t, s.ok("PUT", statePath+"/k", `{"value":2,"expires_in":"2h"}`, "If-Match: *"))
+	if until = s.state.limits["k"]; stored.ExpiresAt == nil || !stored.ExpiresAt.Equal(until) || until.Before(before.Add(2*time.Hour)) {
+		t.Errorf("a comparison with a limit: got %v, stored is %v", stored.ExpiresAt, until)
 	}
 	if stored = decode[wire.KVStored](t, s.ok("PUT", statePath+"/k", `{"value":3}`)); stored.ExpiresAt != nil || len(s.state.limits) != 0 {
 		t.Errorf("the limit is %v", stored.ExpiresAt)

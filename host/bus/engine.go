@@ -142,13 +142,16 @@ type State interface {
 	// will be or when its context ends. KVSet stores one;
 	// KVCAS does so only if the present value equals old or, when old is nil, if
 	// there is none, and otherwise returns fault.Conflict. KVDelete removes one,
-	// KVClear all of a plugin. fault.Exhausted in the field "value" is the quota's.
+	// KVClear all of a plugin. fault.Exhausted in the field "value" is the quota's. KVChange
+	// writes value and time limit in one write, or removes a key, after a comparison as that of
+	// KVCAS if the change has one.
 	KVGet(ctx context.Context, plugin, key string) (value []byte, found bool, err error)
 	KVCached(plugin, key string) (value []byte, found, ok bool)
 	KVNewest(plugin, key string) (value []byte, found, ok bool, stored func(context.Context) error)
 	KVSet(ctx context.Context, plugin, key string, value []byte) error
 	KVCAS(ctx context.Context, plugin, key string, old, value []byte) error
 	KVDelete(ctx context.Context, plugin, key string) error
+	KVChange(ctx context.Context, plugin string, c spec.KVChange) error
 	KVClear(ctx context.Context, plugin string) error
 	// A key can have a time limit, after which it is absent everywhere at once; the engine
 	// removes it later. KVExpire sets the limit of a key that is there, a zero time removes

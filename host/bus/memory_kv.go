@@ -131,21 +131,30 @@ func (m *Memory) KVNewest(plugin, key string) (value []byte, found, ok bool, sto
 // exceed MemoryConfig.KVBytes, or when the value is over 1 MiB; fault.Invalid when the
 // key is empty or over 256 bytes.
 func (m *Memory) KVSet(ctx context.Context, plugin, key string, value []byte) error {
-	return m.kvWrite(ctx, "set a key", plugin, key, value, func(v memoryValue, found bool) (int64, bool) { return 0, true })
+	return m.change(ctx, "set a key", plugin, spec.KVChange{Key: key, Value: append([]byte{}, value...)})
 }
 
 // KVCAS implements State.
 func (m *Memory) KVCAS(ctx context.Context, plugin, key string, old, value []byte) error {
-	return m.kvWrite(ctx, "compare and set a key", plugin, key, value, func(v memoryValue, found bool) (int64, bool) {
-		return v.until, found == (old != nil) && bytes.Equal(v.bytes, old)
-	})
+	return m.change(ctx, "compare and set a key", plugin, spec.KVChange{Key: key, Value: append([]byte{}, value...), Compare: true, Old: old})
 }
 
-// kvWrite stores a value. expected returns the time limit that it gets, and false when
-// the present value is not the expected one.
-func (m *Memory) kvWrite(ctx context.Context, doing, plugin, key string, value []byte,
-	expected func(present memoryValue, found bool) (until int64, ok bool)) error {
-	if err := spec.CheckKV(key, value); err != nil {
+// KVDelete implements State.
+func (m *Memory) KVDelete(ctx context.Context, plugin, key string) error {
+	return m.change(ctx, "delete a key", plugin, spec.KVChange{Key: key})
+}
+
+// KVChange implements State.
+func (m *Memory) KVChange(ctx context.Context, plugin string, c spec.KVChange) error {
+	if c.Value != nil {
+		c.Value = append([]byte{}, c.Value...)
+	}
+	return m.change(ctx, "change a key", plugin, c)
+}
+
+// change makes a change, whose value it keeps.
+func (m *Memory) change(ctx context.Context, doing, plugin string, c spec.KVChange) error {
+	if err := spec.CheckKV(c.Key, c.Value); err != nil {
 		return fmt.Errorf("%s: %w", doing, err)
 	}
 	m.mu.Lock()
@@ -154,15 +163,22 @@ func (m *Memory) kvWrite(ctx context.Context, doing, plugin, key string, value [
 		return err
 	}
 	now, of := m.now().UnixNano(), m.stateOf(plugin)
-	until, ok := expected(of.get(key, now))
-	if !ok {
-		return fault.New(fault.Conflict, "%s: the value of %q is not the expected one", doing, key)
+	present, found := of.get(c.Key, now)
+	if c.Compare && (found != (c.Old != nil) || !bytes.Equal(present.bytes, c.Old)) {
+		return fault.New(fault.Conflict, "%s: the value of %q is not the expected one", doing, c.Key)
 	}
-	v := memoryValue{append([]byte{}, value...), until}
-	if _, err := m.grow(plugin, of, 0, key, v.bytes, now); err != nil {
+	if c.Value == nil {
+		of.remove(c.Key)
+		return nil
+	}
+	v := memoryValue{c.Value, spec.KVUntil(c.Until)}
+	if c.Compare && v.until == 0 {
+		v.until = present.until
+	}
+	if _, err := m.grow(plugin, of, 0, c.Key, v.bytes, now); err != nil {
 		return err
 	}
-	of.set(key, v)
+	of.set(c.Key, v)
 	return nil
 }
 
@@ -179,23 +195,6 @@ func (m *Memory) grow(plugin string, of *memoryKV, already int64, key string, va
 		n, err = growth()
 	}
 	return n, err
-}
-
-// KVDelete implements State.
-func (m *Memory) KVDelete(ctx context.Context, plugin, key string) error {
-	const doing = "delete a key"
-	if err := spec.CheckKV(key, nil); err != nil {
-		return fmt.Errorf("%s: %w", doing, err)
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if err := m.usable(ctx, doing); err != nil {
-		return err
-	}
-	if of := m.kv[plugin]; of != nil {
-		of.remove(key)
-	}
-	return nil
 }
 
 // KVExpire implements State.

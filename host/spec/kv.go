@@ -21,6 +21,16 @@ type KVItem struct {
 	Until time.Time // when it disappears; zero for never
 }
 
+// KVChange is one write of a key, with what it depends on.
+type KVChange struct {
+	Key   string
+	Value []byte    // nil removes the key, with and without a value
+	Until time.Time // when the value disappears; zero is never or, with Compare, when the present one does
+	// Compare: only if the present value equals Old or, when Old is nil, if there is none.
+	Compare bool
+	Old     []byte
+}
+
 // MaxKVPage is how many keys engines list at most in one call.
 const MaxKVPage = 1000
 

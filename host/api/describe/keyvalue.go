@@ -34,7 +34,7 @@ func stateOperations() []openapi.Operation {
 		{Method: http.MethodPut, Path: entryPath, ID: "setStateValue", Tag: tagPlugins, Summary: "Write a value of a plugin's state",
 			Description: "Exactly one of value (any JSON, stored as it is written), value_text and value_base64. It is durable when the answer " +
 				"comes. With If-Match the value is replaced only if it has this ETag, and keeps its limit; If-None-Match: * writes only a key " +
-				"that is absent; 412 otherwise. Without either the former limit is removed. expires_in sets a new one, as a second write. " +
+				"that is absent; 412 otherwise. Without either the former limit is removed. expires_in sets a new one, in the same write. " +
 				"413 beyond the plugin's quota. A delivery of an atomic handler that has read the key runs again. " +
 				"The audit log has the key and the size, not the value." + encodings,
 			Parameters: append(entry[:len(entry):len(entry)], ifMatchHeader("the value"),
@@ -42,8 +42,9 @@ func stateOperations() []openapi.Operation {
 			Body:    body(wire.NewKVValue{}),
 			Answers: answers(http.StatusOK, wire.KVStored{}, tag)},
 		{Method: http.MethodDelete, Path: entryPath, ID: "deleteStateValue", Tag: tagPlugins, Summary: "Delete a value of a plugin's state",
-			Description: "Also of a plugin that is not here any more. 404 when there is no such key. The audit log has the key and the size." + encodings,
-			Parameters:  entry,
-			Answers:     answers(http.StatusNoContent, nil)},
+			Description: "Also of a plugin that is not here any more. 404 when there is no such key. With If-Match only if it has this ETag; 412 " +
+				"otherwise. The audit log has the key and the size." + encodings,
+			Parameters: append(entry[:len(entry):len(entry)], ifMatchHeader("the value")),
+			Answers:    answers(http.StatusNoContent, nil)},
 	}
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/api/describe"
+	"github.com/berth-host/berth/host/api/etag"
 	"github.com/berth-host/berth/host/api/ports"
 	"github.com/berth-host/berth/host/api/problem"
 	"github.com/berth-host/berth/host/api/resource"
@@ -190,50 +191,49 @@ func (e endpoints) put(r resource.Request) (resource.Answer, error) {
 		return resource.Answer{}, fault.New(fault.NotFound, "there is no plugin %s: values can only be written for one that is present or configured",
 			problem.Short(at.plugin))
 	}
-	item := spec.KVItem{Key: at.key, Size: len(value), Until: until}
+	c := spec.KVChange{Key: at.key, Value: value, Until: until}
 	var err error
 	switch {
 	case match.Given:
-		item.Until, err = e.replace(r, at, value, match.Match, match.Any)
+		var former spec.KVItem
+		if former, err = e.replace(r, at, c, match); c.Until.IsZero() {
+			c.Until = former.Until
+		}
 	case noneMatch.Given:
-		if err = e.state.KVCAS(r.Ctx(), at.plugin, at.key, nil, value); fault.CodeOf(err) == fault.Conflict {
+		c.Compare = true
+		if err = e.state.KVChange(r.Ctx(), at.plugin, c); fault.CodeOf(err) == fault.Conflict {
 			err = changed("the key is there already", "If-None-Match")
 		}
 	default:
-		err = e.state.KVSet(r.Ctx(), at.plugin, at.key, value)
+		err = e.state.KVChange(r.Ctx(), at.plugin, c)
 	}
 	if err != nil {
 		return resource.Answer{}, err
 	}
-	if !until.IsZero() {
-		if err := e.state.KVExpire(r.Ctx(), at.plugin, at.key, until); err != nil {
-			return resource.Answer{}, fault.New(fault.CodeOf(err), "the value is written, but expires_in is not set: %w", err)
-		}
-		item.Until = until
-	}
+	item := spec.KVItem{Key: at.key, Size: len(value), Until: c.Until}
 	stored := wire.KVStored{KVKey: key(item), ETag: tag(value)}
 	return resource.Answer{Body: stored, ETag: stored.ETag, Noted: noted{Key: shown(at.key), Size: new(len(value)), ExpiresAt: stored.ExpiresAt}}, nil
 }
 
-// replace writes a value if the present one has a tag that matches, or any for the tag *. It
-// returns the limit, which the entry keeps.
-func (e endpoints) replace(r resource.Request, at entry, value []byte, match func(tag string) bool, whichever bool) (time.Time, error) {
+// replace makes a change if the present value has a tag that matches. It returns the entry before.
+func (e endpoints) replace(r resource.Request, at entry, c spec.KVChange, match etag.Tags) (spec.KVItem, error) {
 	for {
 		present, item, err := e.find(r, at)
 		if fault.CodeOf(err) == fault.NotFound {
-			return time.Time{}, changed("the key is not there", "If-Match")
+			return item, changed("the key is not there", "If-Match")
 		}
 		if err != nil {
-			return time.Time{}, err
+			return item, err
 		}
-		if now := tag(present); !whichever && !match(now) {
-			return time.Time{}, changed("the value has changed since: its ETag is \""+now+"\" now; read it again, and repeat your change", "If-Match")
+		if now := tag(present); !match.Any && !match.Match(now) {
+			return item, changed("the value has changed since: its ETag is \""+now+"\" now; read it again, and repeat your change", "If-Match")
 		}
-		if err = e.state.KVCAS(r.Ctx(), at.plugin, at.key, present, value); fault.CodeOf(err) != fault.Conflict {
-			return item.Until, err
+		c.Compare, c.Old = true, present
+		if err = e.state.KVChange(r.Ctx(), at.plugin, c); fault.CodeOf(err) != fault.Conflict {
+			return item, err
 		}
 		if err := r.Ctx().Err(); err != nil { // a guest writes the key without end
-			return time.Time{}, err
+			return item, err
 		}
 	}
 }
@@ -245,14 +245,21 @@ func changed(reason, field string) error {
 // remove is DELETE /api/v1/events/plugins/:name/kv/:key?key_encoding.
 func (e endpoints) remove(r resource.Request) (resource.Answer, error) {
 	at := e.read(r)
+	match, noneMatch := r.Conditions()
+	if noneMatch.Given {
+		r.Fail(fault.Field("If-None-Match", "cannot be used here; If-Match compares the value"))
+	}
 	if r.Err() != nil {
 		return resource.Answer{}, r.Err()
 	}
-	_, item, err := e.find(r, at)
-	if err != nil {
-		return resource.Answer{}, err
+	var item spec.KVItem
+	var err error
+	if match.Given {
+		item, err = e.replace(r, at, spec.KVChange{Key: at.key}, match)
+	} else if _, item, err = e.find(r, at); err == nil {
+		err = e.state.KVChange(r.Ctx(), at.plugin, spec.KVChange{Key: at.key})
 	}
-	if err := e.state.KVDelete(r.Ctx(), at.plugin, at.key); err != nil {
+	if err != nil {
 		return resource.Answer{}, err
 	}
 	return resource.Answer{Status: http.StatusNoContent, Noted: noted{Key: shown(at.key), Size: new(item.Size), Deleted: true}}, nil

@@ -181,18 +181,12 @@ type Logs interface {
 type KeyValues interface {
 	// KVGet returns a value, and whether there is one.
 	KVGet(ctx context.Context, plugin, key string) (value []byte, found bool, err error)
-	// KVSet writes a value without a limit. fault.Exhausted about "value": beyond the quota.
-	KVSet(ctx context.Context, plugin, key string, value []byte) error
-	// KVCAS writes a value, and keeps the key's limit, if the present one equals old or, when
-	// old is nil, if there is none; fault.Conflict.
-	KVCAS(ctx context.Context, plugin, key string, old, value []byte) error
-	// KVDelete removes a value, if there is one.
-	KVDelete(ctx context.Context, plugin, key string) error
+	// KVChange writes or removes a value in one write. fault.Conflict: another one is there.
+	// fault.Exhausted about "value": beyond the quota.
+	KVChange(ctx context.Context, plugin string, c spec.KVChange) error
 	// KVList returns the keys that begin with prefix and sort bytewise after another key, "" for
 	// all, ascending, at most limit of them.
 	KVList(ctx context.Context, plugin, prefix, after string, limit int) ([]spec.KVItem, error)
-	// KVExpire sets when a key disappears; fault.NotFound.
-	KVExpire(ctx context.Context, plugin, key string, until time.Time) error
 	// KVUsage returns the size of a plugin's state and its quota, in bytes.
 	KVUsage(ctx context.Context, plugin string) (used, quota int64, err error)
 }

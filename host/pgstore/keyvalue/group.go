@@ -24,7 +24,6 @@ type kind byte
 
 const (
 	set    kind = iota
-	swap        // sets if the present value is old, and keeps its time limit
 	remove      // deletes the key
 	expire      // sets the time limit of a key that is there
 )
@@ -33,9 +32,11 @@ const (
 type op struct {
 	kind  kind
 	name  name
-	old   []byte // of swap; nil when there must be no value
-	value []byte // of set and swap
-	until int64  // of expire
+	value []byte // of set
+	until int64  // of set and expire; 0 for never or, after a comparison, for the present one
+	// compare: only if the present value equals old or, when old is nil, if there is none.
+	compare bool
+	old     []byte
 
 	ctx    context.Context // of the caller
 	fence  spec.Fence
@@ -140,7 +141,7 @@ func (s *State) storeGroup(plugin string, group []*op) error {
 	names := make(map[name]bool, len(group))
 	var fences []spec.Fence
 	for _, o := range group {
-		names[o.name] = names[o.name] || o.kind == swap
+		names[o.name] = names[o.name] || o.compare
 		if o.fenced && !slices.Contains(fences, o.fence) {
 			fences = append(fences, o.fence)
 		}
@@ -176,13 +177,15 @@ func (s *State) storeGroup(plugin string, group []*op) error {
 func (b *Batch) do(ctx context.Context, o *op) (refused, err error) {
 	e := b.entries[o.name]
 	present := b.at(e.present)
-	next := value{found: true, size: int64(len(o.value)), bytes: o.value}
+	if o.compare && (present.found != (o.old != nil) || present.found && !present.equals(sha256.Sum256(o.old))) {
+		return conflict(o.name.key), nil
+	}
+	next := value{found: true, size: int64(len(o.value)), bytes: o.value, until: o.until}
 	switch o.kind {
-	case swap:
-		if present.found != (o.old != nil) || present.found && !present.equals(sha256.Sum256(o.old)) {
-			return conflict(o.name.key), nil
+	case set:
+		if o.compare && o.until == 0 {
+			next.until = present.until
 		}
-		next.until = present.until
 	case remove:
 		next = value{}
 	case expire:

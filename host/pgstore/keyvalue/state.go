@@ -105,7 +105,7 @@ func (s *State) KVSet(ctx context.Context, plugin, key string, value []byte) err
 // keeps its time limit. After an error of unknown result a caller reads the value before it repeats the
 // call, which can conflict with its own write: that an equal value is its own cannot be known.
 func (s *State) KVCAS(ctx context.Context, plugin, key string, old, value []byte) error {
-	return s.write(ctx, "compare and set a key", &op{kind: swap, name: name{plugin, key}, old: old, value: value})
+	return s.write(ctx, "compare and set a key", &op{kind: set, name: name{plugin, key}, compare: true, old: old, value: value})
 }
 
 // KVDelete removes a plugin's value, if there is one.
@@ -117,6 +117,17 @@ func (s *State) KVDelete(ctx context.Context, plugin, key string) error {
 // fault.NotFound when there is no value.
 func (s *State) KVExpire(ctx context.Context, plugin, key string, until time.Time) error {
 	return s.write(ctx, "set a key's time limit", &op{kind: expire, name: name{plugin, key}, until: spec.KVUntil(until)})
+}
+
+// KVChange writes value and time limit in one write, or removes a key; see spec.KVChange.
+// fault.Conflict when the present value is not the expected one; KVCAS says what follows an error
+// of unknown result.
+func (s *State) KVChange(ctx context.Context, plugin string, c spec.KVChange) error {
+	o := &op{kind: set, name: name{plugin, c.Key}, value: c.Value, until: spec.KVUntil(c.Until), compare: c.Compare, old: c.Old}
+	if c.Value == nil {
+		o.kind = remove
+	}
+	return s.write(ctx, "change a key", o)
 }
 
 const (

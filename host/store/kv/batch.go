@@ -22,46 +22,45 @@ func compareKeys(a, b Key) int {
 type Kind byte
 
 const (
-	Set           Kind = iota
-	CompareAndSet      // sets if the present value is Old, and keeps its time limit
-	Delete
-	Expire // sets the time limit of a key that is there
-	Clear  // deletes all values of the plugin
-	Sweep  // removes values whose time is over, of all plugins
+	Set    Kind = iota
+	Delete      // the key, if it is there
+	Expire      // sets the time limit of a key that is there
+	Clear       // deletes all values of the plugin
+	Sweep       // removes values whose time is over, of all plugins
 )
 
 // Write is a write of one caller.
 type Write struct {
 	Kind  Kind
 	Key   Key
-	Old   []byte // of CompareAndSet; nil when there must be no value
-	Value []byte // of Set and CompareAndSet; not nil, and never changed afterwards
-	Until int64  // of Expire, as spec.KVUntil returns it
+	Value []byte // of Set; not nil, and never changed afterwards
+	Until int64  // of Set and Expire, as spec.KVUntil returns it; 0 keeps the present one after a comparison
 	Swept int    // of Sweep: how many were removed
+	// Compare, of Set and Delete: only if the present value equals Old or, when Old is nil, if
+	// there is none.
+	Compare bool
+	Old     []byte
 }
 
 // succeeds reports whether the write changes a key that has this value, the quota aside.
 func (w *Write) succeeds(present value) bool {
-	switch w.Kind {
-	case CompareAndSet:
+	if w.Compare {
 		return matches(present, w.Old)
-	case Expire:
-		return present.found
 	}
-	return true
+	return w.Kind != Expire || present.found
 }
 
 // result returns the value of the key after a write that succeeds.
 func (w *Write) result(present value) value {
-	switch w.Kind {
-	case CompareAndSet:
-		return value{w.Value, true, present.until}
-	case Expire:
+	switch {
+	case w.Kind == Expire:
 		return value{present.bytes, true, w.Until}
-	case Delete:
+	case w.Kind == Delete:
 		return value{}
+	case w.Compare && w.Until == 0:
+		return value{w.Value, true, present.until}
 	}
-	return value{w.Value, true, 0}
+	return value{w.Value, true, w.Until}
 }
 
 // Stored is a value in the file. Until is 0 for never.
@@ -240,7 +239,7 @@ func (b *Batch) put(key Key, before, next value) {
 	b.used[key.Plugin] += growthOf(key, before, next)
 }
 
-// Conflict is the error of a CompareAndSet that found another value.
+// Conflict is the error of a comparison that found another value.
 func Conflict(name string) error {
 	return fault.New(fault.Conflict, "the value of %q is not the expected one", name)
 }

@@ -157,11 +157,17 @@ func drawValue(t *rapid.T) []byte {
 // enqueue begins a write: it is refused at once, enqueued, or blocked because the queue
 // is full.
 func (m *model) enqueue(t *rapid.T) {
-	w := &writing{Write: &Write{Kind: rapid.SampledFrom([]Kind{Set, Set, CompareAndSet, CompareAndSet, Delete, Expire, Expire, Clear, Sweep}).Draw(t, "kind"), Key: drawKey(t)}}
-	if w.Kind == Set || w.Kind == CompareAndSet {
+	w := &writing{Write: &Write{Kind: rapid.SampledFrom([]Kind{Set, Set, Set, Set, Delete, Delete, Expire, Expire, Clear, Sweep}).Draw(t, "kind"), Key: drawKey(t)}}
+	if w.Kind == Set {
 		w.Value = drawValue(t)
+		if rapid.IntRange(0, 3).Draw(t, "limited") == 0 {
+			w.Until = m.drawUntil(t)
+		}
 	}
-	if w.Kind == CompareAndSet {
+	if w.Kind == Set || w.Kind == Delete {
+		w.Compare = rapid.Bool().Draw(t, "compare")
+	}
+	if w.Compare {
 		switch rapid.SampledFrom([]string{"newest", "newest", "another", "none"}).Draw(t, "old") {
 		case "newest":
 			if value, found, _, _ := m.cache.Newest(w.Key); found {
@@ -174,13 +180,13 @@ func (m *model) enqueue(t *rapid.T) {
 	if w.Kind == Expire {
 		w.Until = m.drawUntil(t)
 	}
-	if w.Kind == CompareAndSet && m.cache.Refuses(w.Write) {
+	if w.Compare && m.cache.Refuses(w.Write) {
 		if v := m.alive(m.file.committed[w.Key]); matches(v, w.Old) {
 			t.Fatalf("%+v is refused, but the file has %+v", w.Write, v)
 		}
 		return
 	}
-	if w.Kind == Set && rapid.Bool().Draw(t, "effects") {
+	if w.Kind == Set && !w.Compare && w.Until == 0 && rapid.Bool().Draw(t, "effects") {
 		w.effects = m.drawEffects(t, w.Key)
 		w.resume = m.cache.Suspend(w.Key.Plugin)
 	}
@@ -238,12 +244,12 @@ func (m *model) apply(t *rapid.T) {
 		next[w.Key] = Stored{present.bytes, w.Until, true}
 	case w.Kind == Clear:
 		maps.DeleteFunc(next, func(k Key, _ Stored) bool { return k.Plugin == w.Key.Plugin })
+	case w.Compare && !matches(present, w.Old):
+		code = fault.Conflict
 	case w.Kind == Delete:
 		delete(next, w.Key)
-	case w.Kind == CompareAndSet && !matches(present, w.Old):
-		code = fault.Conflict
 	default:
-		if next[w.Key] = (Stored{w.Value, 0, true}); w.Kind == CompareAndSet {
+		if next[w.Key] = (Stored{w.Value, w.Until, true}); w.Compare && w.Until == 0 {
 			next[w.Key] = Stored{w.Value, present.until, true}
 		}
 		if m.exceeds(next, w.Key.Plugin) {
@@ -566,7 +572,7 @@ func TestReplacedQueuedValueIsNotReadable(t *testing.T) {
 	key := Key{"p", "k"}
 	for name, newest := range map[string]*Write{
 		"too large for the cache":   {Kind: Set, Key: key, Value: make([]byte, maxCached+1)},
-		"a swap, also too large":    {Kind: CompareAndSet, Key: key, Old: []byte("1"), Value: make([]byte, maxCached+1)},
+		"a swap, also too large":    {Kind: Set, Key: key, Compare: true, Old: []byte("1"), Value: make([]byte, maxCached+1)},
 		"over the quota, if others": {Kind: Set, Key: key, Value: make([]byte, 1000)},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -45,7 +45,7 @@ func (c *Cache) Enqueue(w *Write, send func() bool) (q *Queued, sent bool) {
 		return nil, false
 	}
 	present := newest.at(c.now)
-	if cached && !w.succeeds(present) || !cached && w.Kind == CompareAndSet {
+	if cached && !w.succeeds(present) || !cached && w.Compare {
 		return nil, true // it succeeds only if the newest queued write fails
 	}
 	delete(s.queued, w.Key) // it is not the newest write any more
@@ -152,7 +152,7 @@ func (s *shard) newest(key Key) (value, bool) {
 	return s.get(key)
 }
 
-// Refuses reports whether a CompareAndSet cannot succeed: the committed value is another
+// Refuses reports whether a comparison cannot succeed: the committed value is another
 // one, and no write is queued that may change that.
 func (c *Cache) Refuses(w *Write) bool {
 	s := c.shard(w.Key)

@@ -107,15 +107,7 @@ func (s *State) KVSet(ctx context.Context, plugin, key string, value []byte) err
 // nil, if there is none. Otherwise fault.Conflict. An empty old that is not nil is an
 // empty value. The key keeps its time limit.
 func (s *State) KVCAS(ctx context.Context, plugin, key string, old, value []byte) error {
-	const doing = "compare and set a key"
-	if err := s.check(ctx, key, value); err != nil {
-		return s.cfg.Coded(doing, err)
-	}
-	w := &Write{Kind: CompareAndSet, Key: Key{Plugin: plugin, Name: key}, Old: old, Value: value}
-	if s.cfg.Cache.Refuses(w) {
-		return s.cfg.Coded(doing, Conflict(key)) // no flush is needed to know that
-	}
-	return s.write(ctx, doing, w)
+	return s.write(ctx, "compare and set a key", &Write{Kind: Set, Key: Key{Plugin: plugin, Name: key}, Value: value, Compare: true, Old: old})
 }
 
 // KVDelete removes a plugin's value, if there is one.
@@ -129,6 +121,16 @@ func (s *State) KVExpire(ctx context.Context, plugin, key string, until time.Tim
 	return s.write(ctx, "set a key's time limit", &Write{Kind: Expire, Key: Key{Plugin: plugin, Name: key}, Until: spec.KVUntil(until)})
 }
 
+// KVChange writes value and time limit in one write, or removes a key; see spec.KVChange.
+// fault.Conflict when the present value is not the expected one.
+func (s *State) KVChange(ctx context.Context, plugin string, c spec.KVChange) error {
+	w := &Write{Kind: Set, Key: Key{Plugin: plugin, Name: c.Key}, Value: c.Value, Until: spec.KVUntil(c.Until), Compare: c.Compare, Old: c.Old}
+	if c.Value == nil {
+		w.Kind = Delete
+	}
+	return s.write(ctx, "change a key", w)
+}
+
 // KVClear removes all of a plugin's state.
 func (s *State) KVClear(ctx context.Context, plugin string) error {
 	defer s.cfg.Cache.Suspend(plugin)()
@@ -140,6 +142,9 @@ func (s *State) KVClear(ctx context.Context, plugin string) error {
 func (s *State) write(ctx context.Context, doing string, w *Write) error {
 	if err := s.check(ctx, w.Key.Name, w.Value); err != nil {
 		return s.cfg.Coded(doing, err)
+	}
+	if w.Compare && s.cfg.Cache.Refuses(w) {
+		return s.cfg.Coded(doing, Conflict(w.Key.Name)) // no flush is needed to know that
 	}
 	w.Value = append([]byte{}, w.Value...) // the caller's memory; and an empty value is not NULL
 	try, await := s.cfg.Send(w)

@@ -205,6 +205,7 @@ A limit that the key has is removed, unless --if-match or --expire is given.`
 func (a app) remove() *cobra.Command {
 	var at entry
 	var yes bool
+	var tag string
 	cmd := a.Remote("delete PLUGIN KEY", "Delete a value of a plugin", func(ctx context.Context, args []string) error {
 		if err := at.read(args); err != nil {
 			return err
@@ -220,6 +221,12 @@ func (a app) remove() *cobra.Command {
 		if err := at.about(present.KVKey); err != nil {
 			return err
 		}
+		if !yes && tag == "" {
+			tag = present.ETag // what is shown is what is deleted
+		}
+		if tag != "" {
+			c.IfMatch = `"` + tag + `"`
+		}
 		if !yes {
 			a.Note("%s of %s has %s, expires: %s\n", shown(present.KVKey), args[0], console.Bytes(int64(present.Size)),
 				cmp.Or(console.ClockOr(present.ExpiresAt), "-"))
@@ -232,10 +239,13 @@ func (a app) remove() *cobra.Command {
 		}
 		return a.Print("%s of %s is deleted\n", shown(present.KVKey), args[0])
 	})
-	cmd.Long = `Shows the size of a value, asks, and deletes it. It needs a token of the scope operate.
-What an uninstalled plugin has left can be deleted too.`
+	cmd.Long = `Shows the size of a value, asks, and deletes it, unless it was written meanwhile. It
+needs a token of the scope operate. With --if-match the value is deleted only if its
+etag (berth kv get --json) is that one. What an uninstalled plugin has left can be
+deleted too.`
 	cmd.Example = "  berth kv delete order-audit last\n  berth kv delete order-audit last --yes"
 	at.flags(cmd)
+	cmd.Flags().StringVar(&tag, "if-match", "", "etag of the value that is to be deleted")
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
 	return cmd
 }

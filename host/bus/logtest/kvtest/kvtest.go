@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"runtime"
 	"strings"
 	"sync"
@@ -16,6 +17,7 @@ import (
 	"github.com/berth-host/berth/host/bus"
 	"github.com/berth-host/berth/host/bus/logtest"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // Run runs the tests of an engine's key-value state. open returns an empty engine
@@ -23,6 +25,7 @@ import (
 // the test ends.
 func Run(t *testing.T, open func(t *testing.T, quota int64) bus.Engine) {
 	t.Run("entries", func(t *testing.T) { entries(t, open(t, 0)) })
+	t.Run("changes", func(t *testing.T) { changes(t, open(t, 1000+entry)) })
 	t.Run("quota", func(t *testing.T) { quota(t, open(t, 1000+2*entry)) })
 	t.Run("values are the caller's", func(t *testing.T) { copies(t, open(t, 0)) })
 	t.Run("compare and set has one winner", func(t *testing.T) { oneWinner(t, open(t, 0)) })
@@ -75,6 +78,53 @@ func entries(t *testing.T, s bus.Engine) {
 	}
 	logtest.WantCode(t, "long value", s.KVSet(ctx, "p", "k", make([]byte, 1<<20+1)), fault.Exhausted)
 	logtest.WantCode(t, "longest value", s.KVSet(ctx, "p", "k", make([]byte, 1<<20)), "")
+}
+
+// changes checks writes of value and time limit at once, and removals, with and without a
+// comparison.
+func changes(t *testing.T, s bus.Engine) {
+	ctx := t.Context()
+	soon, later := time.Now().Add(time.Hour).UTC(), time.Now().Add(2*time.Hour).UTC()
+	for i, tt := range []struct {
+		change spec.KVChange
+		code   fault.Code
+		want   string    // "" for none
+		until  time.Time // of the value
+	}{
+		{spec.KVChange{Value: []byte("a"), Until: soon}, "", "a", soon},
+		{spec.KVChange{Value: []byte("b")}, "", "b", time.Time{}},
+		{spec.KVChange{Value: []byte("c"), Until: soon, Compare: true, Old: []byte("a")}, fault.Conflict, "b", time.Time{}},
+		{spec.KVChange{Value: []byte("c"), Until: soon, Compare: true}, fault.Conflict, "b", time.Time{}},
+		{spec.KVChange{Value: []byte("c"), Until: soon, Compare: true, Old: []byte("b")}, "", "c", soon},
+		{spec.KVChange{Value: []byte("d"), Compare: true, Old: []byte("c")}, "", "d", soon},
+		{spec.KVChange{Value: []byte("e"), Until: later, Compare: true, Old: []byte("d")}, "", "e", later},
+		{spec.KVChange{Value: make([]byte, 1001), Compare: true, Old: []byte("e")}, fault.Exhausted, "e", later},
+		{spec.KVChange{Compare: true, Old: []byte("d")}, fault.Conflict, "e", later},
+		{spec.KVChange{Compare: true, Old: []byte("e")}, "", "", time.Time{}},
+		{spec.KVChange{Compare: true, Old: []byte("e")}, fault.Conflict, "", time.Time{}},
+		{spec.KVChange{Compare: true}, "", "", time.Time{}},
+		{spec.KVChange{}, "", "", time.Time{}},
+		{spec.KVChange{Value: []byte("f"), Until: soon, Compare: true}, "", "f", soon},
+		{spec.KVChange{}, "", "", time.Time{}},
+		{spec.KVChange{Value: []byte("g"), Until: time.Unix(1, 0)}, "", "", time.Time{}}, // its time is over
+		{spec.KVChange{Value: []byte("h"), Compare: true}, "", "h", time.Time{}},
+	} {
+		what := fmt.Sprintf("change %d", i)
+		tt.change.Key = "k"
+		logtest.WantCode(t, what, s.KVChange(ctx, "p", tt.change), tt.code)
+		value(t, s, "p", "k", tt.want, tt.want != "")
+		list, err := s.KVList(ctx, "p", "k", "", 10)
+		if err != nil || len(list) != min(len(tt.want), 1) || len(list) == 1 && !list[0].Until.Equal(tt.until) {
+			t.Errorf("%s: got %+v, %v, want the limit %v", what, list, err, tt.until)
+		}
+	}
+	given := []byte("abc")
+	logtest.WantCode(t, "change", s.KVChange(ctx, "p", spec.KVChange{Key: "k", Value: given}), "")
+	given[0] = 'x'
+	value(t, s, "p", "k", "abc", true)
+	logtest.WantCode(t, "an empty value", s.KVChange(ctx, "p", spec.KVChange{Key: "k", Value: []byte{}}), "")
+	value(t, s, "p", "k", "", true)
+	logtest.WantCode(t, "a wrong key", s.KVChange(ctx, "p", spec.KVChange{Value: given}), fault.Invalid)
 }
 
 // entry is the size of an entry besides its key and value, in bytes.

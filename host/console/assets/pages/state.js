@@ -107,8 +107,8 @@ function changes(ctx, name, entry) {
           { name: "expires", label: "Remove it after", value: "", placeholder: "24h", hint: "Such as 15m or 24h. Empty: the time limit stays as it is." }] },
       input: (v) => ({ ...(text ? { value_text: v.value } : { value_base64: v.value.trim() }), ...limit(v) }),
       done: () => `${shown(entry)} is written` },
-    { label: "Delete", scope: "operate", kind: "danger", method: "DELETE", path, params, cli: `berth kv delete ${name} ${keyArg(entry)}`,
-      ask: { title: `Delete ${shown(entry)}`, text: "The value is removed at once. The audit log keeps the key and the size, not the value.", confirm: "Delete it" },
+    { label: "Delete", scope: "operate", kind: "danger", method: "DELETE", path, params, ifMatch: entry.tag, cli: `berth kv delete ${name} ${keyArg(entry)}`,
+      ask: { title: `Delete ${shown(entry)}`, text: "The value is removed at once, if it is still the one shown here. The audit log keeps the key and the size, not the value.", confirm: "Delete it" },
       done: () => `${shown(entry)} is deleted`, then: () => ctx.go(ctx.with({ entry: null })) },
   ].filter(Boolean);
 }
