@@ -194,12 +194,13 @@ func (r *Report) attempts(log Log) map[lane][]*attempt {
 			lanes[name] = append(lanes[name], a)
 			continue
 		}
-		if len(open[id]) == 0 {
+		last := len(open[id]) - 1 // one before may have been cancelled between two requests
+		if last < 0 {
 			r.problem(&wrong, "%s of %v on %s at %v, which has not begun", rec.What, rec.Event, rec.Host, rec.At)
 			continue
 		}
-		open[id][0].end, open[id][0].how = rec.At, rec.What
-		open[id] = open[id][1:]
+		open[id][last].end, open[id][last].how = rec.At, rec.What
+		open[id] = open[id][:last]
 	}
 	for _, list := range lanes {
 		for _, a := range list {

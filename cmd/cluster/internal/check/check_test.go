@@ -85,6 +85,12 @@ func TestCheck(t *testing.T) {
 			l.Records = append(l.Records, at(5005*ms, 5, check.Begin), at(5020*ms, 5, check.End))
 			l.Incidents = append(l.Incidents, check.Incident{At: 5010 * ms, Host: "one", What: check.Killed})
 		}, want: check.Report{Attempts: 21, Overlaps: 1}, says: "open until 5.01s"},
+		{name: "an attempt of the same host and number, which was cancelled without a word", change: func(l *check.Log) {
+			l.Records = append(l.Records, at(6000*ms, 5, check.Begin), at(7000*ms, 5, check.Begin), at(7005*ms, 5, check.End))
+		}, want: check.Report{Attempts: 22, Duplicates: 1}},
+		{name: "one host at once with itself", change: func(l *check.Log) {
+			l.Records = append(l.Records, at(6000*ms, 5, check.Begin), at(6005*ms, 5, check.Begin), at(6010*ms, 5, check.End), at(6015*ms, 5, check.End))
+		}, want: check.Report{Attempts: 22, Duplicates: 2, Overlaps: 1}, says: "while another attempt"},
 		{name: "a takeover", change: func(l *check.Log) {
 			without(l, func(r check.Record) bool {
 				return r.Handler != "x" || r.Key != "a" || r.N != 5 || r.What == check.Begin
