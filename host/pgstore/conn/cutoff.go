@@ -52,8 +52,14 @@ func (d *DB) bounded(ctx context.Context) (context.Context, context.CancelFunc) 
 
 // whileCutOff returns err as that of a server that is known not to answer, if it is one.
 func (d *DB) whileCutOff(err error) error {
-	if d.cutoff.context().Err() == nil || !lost(err) && !errors.Is(err, context.Canceled) {
+	const text = "the PostgreSQL server does not answer this host"
+	switch {
+	case d.cutoff.context().Err() == nil:
 		return err
+	case errors.Is(err, context.Canceled): // by the cutoff
+		return unavailable(text)
+	case lost(err):
+		return unavailable(text+": %v", err)
 	}
-	return unavailable("the PostgreSQL server does not answer this host: %v", err)
+	return err
 }
