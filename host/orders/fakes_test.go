@@ -134,7 +134,10 @@ func openSQL(t *testing.T) ordertest.Harness {
 	d := &fakeDB{db: db, origins: map[string]event.Origin{}}
 	return ordertest.Harness{
 		Repository: orders.NewSQL(d),
-		Fail:       func(how ordertest.Break, err error) { d.broken = breaker{true, how, err} },
+		Fail: func(_ testing.TB, how ordertest.Break) (fault.Code, func()) {
+			d.broken = breaker{true, how, fault.New(fault.Exhausted, "the disk is full")}
+			return fault.Exhausted, func() {}
+		},
 		Events: func(t testing.TB) []*event.Event {
 			rows, err := db.QueryContext(context.Background(), `SELECT envelope FROM events ORDER BY seq`)
 			if err != nil {

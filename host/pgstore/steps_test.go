@@ -20,6 +20,7 @@ import (
 	"github.com/berth-host/berth/host/pgstore/ledger"
 	"github.com/berth-host/berth/host/pgstore/pgtest"
 	"github.com/berth-host/berth/host/spec"
+	"github.com/berth-host/berth/host/wire"
 )
 
 // steps is a store whose statements can be made to fail.
@@ -85,7 +86,7 @@ func (s *steps) dump(t *testing.T) string {
 	}
 	defer c.Close(ctx) //nolint:errcheck // it only reads
 	var text strings.Builder
-	for _, table := range strings.Fields("head events scheduled kv kv_usage documents shared revisions modules members units commands") {
+	for _, table := range strings.Fields("head events scheduled kv kv_usage documents shared revisions modules members units commands orders") {
 		var rows string
 		if err := c.QueryRow(ctx, fmt.Sprintf(`SELECT coalesce(string_agg(r, E'\n' ORDER BY r), '') FROM (SELECT (to_jsonb(t)
 			- '{id,store,stored_at,asked_at,answered_at}'::text[])::text AS r FROM %s.%s AS t) AS rows`, s.schema, table)).Scan(&rows); err != nil {
@@ -97,11 +98,11 @@ func (s *steps) dump(t *testing.T) string {
 }
 
 // arm makes every change of a row of a table do this, until the returned function is called.
-func (s *steps) arm(t *testing.T, table, action string) (disarm func()) {
+func arm(t testing.TB, schema, table, action string) (disarm func()) {
 	t.Helper()
 	pgtest.Exec(t, fmt.Sprintf(`CREATE FUNCTION %[1]s.inject() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN %[3]s; RETURN coalesce(NEW, OLD); END $$;
-		CREATE TRIGGER inject BEFORE INSERT OR UPDATE OR DELETE ON %[1]s.%[2]s FOR EACH ROW EXECUTE FUNCTION %[1]s.inject()`, s.schema, table, action))
-	return func() { pgtest.Exec(t, fmt.Sprintf(`DROP FUNCTION %s.inject CASCADE`, s.schema)) }
+		CREATE TRIGGER inject BEFORE INSERT OR UPDATE OR DELETE ON %[1]s.%[2]s FOR EACH ROW EXECUTE FUNCTION %[1]s.inject()`, schema, table, action))
+	return func() { pgtest.Exec(t, fmt.Sprintf(`DROP FUNCTION %s.inject CASCADE`, schema)) }
 }
 
 // TestEachStepFails fails every table that a method changes, by an error and by the end of the
@@ -121,6 +122,14 @@ func TestEachStepFails(t *testing.T) {
 		{"delete", "kv kv_usage", "", func(ctx context.Context, s *steps) error { return s.KVDelete(ctx, "p", "k") }},
 		{"expire", "kv kv_usage", "", func(ctx context.Context, s *steps) error { return s.KVExpire(ctx, "p", "k", time.Unix(1<<33, 0)) }},
 		{"clear", "kv kv_usage", "", func(ctx context.Context, s *steps) error { return s.KVClear(ctx, "p") }},
+		{"order", "orders events head", fault.Conflict, func(ctx context.Context, s *steps) error {
+			o := wire.Order{ID: "A-1", CustomerID: "c", Currency: "EUR", Status: "pending", Version: 1}
+			_, stored, err := s.Orders().InsertOrder(ctx, o, logtest.Make(t, event.Draft{IdempotencyKey: "order"}))
+			if err == nil && !stored {
+				err = fault.New(fault.Conflict, "there is such an order")
+			}
+			return err
+		}},
 		{"documents", "documents", "", func(ctx context.Context, s *steps) error {
 			return s.PutDocuments(ctx, []event.Document{{Kind: "x", ID: "new", Body: "2"}, {Kind: "x", ID: "old"}})
 		}},
@@ -168,7 +177,7 @@ func TestEachStepFails(t *testing.T) {
 			before := s.dump(t)
 			for _, table := range strings.Fields(c.tables) {
 				for _, action := range []string{`RAISE EXCEPTION 'injected' USING ERRCODE = '58030'`, `PERFORM pg_terminate_backend(pg_backend_pid())`} {
-					disarm := s.arm(t, table, action)
+					disarm := arm(t, s.schema, table, action)
 					if err := c.do(t.Context(), s); !fault.Is(err, fault.Unavailable) || fault.RetryAfter(err) <= 0 {
 						t.Errorf("%s, %s: got %v, want unavailable", table, action, err)
 					}

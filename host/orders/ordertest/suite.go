@@ -31,9 +31,10 @@ type Harness struct {
 	Repository orders.Repository
 	// Events returns the stored events, oldest first.
 	Events func(t testing.TB) []*event.Event
-	// Fail makes the next write fail so, with this error. Nil leaves the fault
-	// pairs out, for a repository whose faults are tested elsewhere.
-	Fail func(Break, error)
+	// Fail makes the next write fail so, with an error of the returned code. The suite
+	// calls restore when that write has failed. Nil leaves the fault pairs out, for a
+	// repository whose faults are tested elsewhere.
+	Fail func(t testing.TB, how Break) (code fault.Code, restore func())
 }
 
 // Run checks that a repository keeps the guarantees of orders.Repository, through a
@@ -350,46 +351,62 @@ func keyConflict(t *testing.T, h Harness) {
 	checkEvents(t, h, 2)
 }
 
-func unstored(t *testing.T, h Harness) {
-	s, full := service(h), fault.New(fault.Exhausted, "the disk is full")
-	h.Fail(Unstored, full)
-	if _, _, err := s.Create(t.Context(), Sample("A-1"), By()); !errors.Is(err, full) {
-		t.Fatalf("create: got %v, want %v", err, full)
+// fail calls a write that fails.
+func fail(t *testing.T, h Harness, how Break, write func() error) {
+	t.Helper()
+	code, restore := h.Fail(t, how)
+	err := write()
+	restore()
+	if !fault.Is(err, code) {
+		t.Fatalf("got %v, want %s", err, code)
 	}
+}
+
+// creation and confirmation return writes of the order A-1.
+func creation(t *testing.T, s *orders.Service) func() error {
+	return func() error {
+		_, _, err := s.Create(t.Context(), Sample("A-1"), By())
+		return err
+	}
+}
+
+func confirmation(t *testing.T, s *orders.Service) func() error {
+	return func() error {
+		_, _, err := s.SetStatus(t.Context(), "A-1", orders.Confirmed, 0, By())
+		return err
+	}
+}
+
+func unstored(t *testing.T, h Harness) {
+	s := service(h)
+	create, confirm := creation(t, s), confirmation(t, s)
+	fail(t, h, Unstored, create)
 	if _, err := s.Get(t.Context(), "A-1"); !fault.Is(err, fault.NotFound) {
 		t.Errorf("get: got %v, want not_found", err)
 	}
 	checkEvents(t, h, 0)
-	o, _, err := s.Create(t.Context(), Sample("A-1"), By())
-	must(t, err)
+	must(t, create())
 
-	h.Fail(Unstored, full)
-	if _, _, err := s.SetStatus(t.Context(), "A-1", orders.Confirmed, 0, By()); !errors.Is(err, full) {
-		t.Fatalf("move: got %v, want %v", err, full)
-	}
+	o, err := s.Get(t.Context(), "A-1")
+	must(t, err)
+	fail(t, h, Unstored, confirm)
 	checkStored(t, h, o)
 	checkEvents(t, h, 1)
-	_, _, err = s.SetStatus(t.Context(), "A-1", orders.Confirmed, 0, By())
-	must(t, err)
+	must(t, confirm())
 	checkEvents(t, h, 2)
 }
 
 func unanswered(t *testing.T, h Harness) {
-	s, lost := service(h), fault.New(fault.Unavailable, "the answer was lost")
-	h.Fail(Unanswered, lost)
-	if _, _, err := s.Create(t.Context(), Sample("A-1"), By()); !errors.Is(err, lost) {
-		t.Fatalf("create: got %v, want %v", err, lost)
-	}
+	s := service(h)
+	create := creation(t, s)
+	fail(t, h, Unanswered, create)
 	o, err := s.Get(t.Context(), "A-1")
 	must(t, err)
 	checkEvents(t, h, 1)
-	if _, _, err := s.Create(t.Context(), Sample("A-1"), By()); !fault.Is(err, fault.Conflict) {
+	if err := create(); !fault.Is(err, fault.Conflict) {
 		t.Errorf("create again: got %v, want a conflict", err)
 	}
-	h.Fail(Unanswered, lost)
-	if _, _, err := s.SetStatus(t.Context(), "A-1", orders.Confirmed, 0, By()); !errors.Is(err, lost) {
-		t.Fatalf("move: got %v, want %v", err, lost)
-	}
+	fail(t, h, Unanswered, confirmation(t, s))
 	next, err := s.Get(t.Context(), "A-1")
 	must(t, err)
 	if next.Version != o.Version+1 || next.Status != orders.Confirmed {
