@@ -12,17 +12,21 @@ import (
 	"github.com/berth-host/berth/host/wire"
 )
 
-// TestAtomicCounterIsExact counts 10,000 events of 50 subjects under one key, with a plain
-// get and a plain set in eight instances, while the host is killed twenty times: with
+// TestAtomicCounterIsExact counts 10,000 events while the host is killed twenty times.
+func TestAtomicCounterIsExact(t *testing.T) {
+	countOverKills(t, sqliteEngine, shorter(20, 4), shorter(10_000, 2000))
+}
+
+// countOverKills counts events of 50 subjects under one key, with a plain
+// get and a plain set in eight instances, while the host is killed: with
 // state: atomic the count is exact, and no event becomes a dead letter. The same module with
 // direct writes, beside it, loses updates; what it counts is printed.
-func TestAtomicCounterIsExact(t *testing.T) {
+func countOverKills(t *testing.T, engine string, kills, events int) {
 	const (
 		publishers = 4
 		subjects   = 50
 		batch      = 20
 	)
-	kills, events := shorter(20, 4), shorter(10_000, 2000)
 	perRound := events / batch / (kills + 5) // batches before the kill: enough remain for the last one
 	dir, config, plugins := workplace(t)
 	handler := func(name, state string) string {
@@ -32,7 +36,7 @@ func TestAtomicCounterIsExact(t *testing.T) {
 		return "  " + name + ":\n    grants: [kv]\n    state: " + state +
 			"\n    limits: {concurrency: 8}\n    retry: {max_attempts: 3, backoff: 5ms, max_backoff: 20ms}\n"
 	}
-	write(t, config, []byte("plugin_directories: ["+plugins+"]\nroutes: {\"*\": {}}\nhandlers:\n"+
+	write(t, config, []byte("plugin_directories: ["+plugins+"]\nroutes: {\"*\": {}}\n"+busOf(t, engine)+"handlers:\n"+
 		handler("atomic-count", "atomic")+handler("direct-count", "direct")))
 
 	s := serve(t, dir, config)

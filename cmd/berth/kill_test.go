@@ -16,50 +16,52 @@ import (
 	"github.com/berth-host/berth/host/wire"
 )
 
-// TestKillNine kills the host twenty times under mixed load: numbered events of
+// TestKillNine kills the host twenty times under mixed load.
+func TestKillNine(t *testing.T) { killUnderLoad(t, sqliteEngine, shorter(20, 4)) }
+
+const (
+	loadPublishers = 6
+	loadPerRound   = 60 // acknowledgements before a kill
+)
+
+// killUnderLoad kills the host under mixed load: numbered events of
 // several subjects, some of which fail at first and some of which have a child,
 // and orders that move. Acknowledged events must be there afterwards and
 // reach its handler, each subject's events in order, also across retries and
 // restarts, with one child for each that has one. What a crash made the handler
 // see twice is counted. Of a second handler, which always succeeds, every result is there.
-func TestKillNine(t *testing.T) {
-	const (
-		publishers = 6
-		perRound   = 60 // acknowledgements before the kill
-	)
-	rounds := shorter(20, 4)
+func killUnderLoad(t *testing.T, engine string, kills int) {
+	dir, config := mixedLoadWorkplace(t, busOf(t, engine))
+	s := serve(t, dir, config)
+	s.active(t, "ledger")
+	s.active(t, "field-echo")
+	l := newMixedLoad()
+	for range kills {
+		l.run(t, []*client.Client{s.Client}, s.kill)
+		s = serve(t, dir, config)
+	}
+	s.checkMixedLoad(t, l, kills)
+	s.terminate(t)
+}
+
+// mixedLoadWorkplace makes a workplace with the handlers of the mixed load. settings are the other
+// sections of the configuration.
+func mixedLoadWorkplace(t *testing.T, settings string) (dir, config string) {
+	t.Helper()
 	dir, config, plugins := workplace(t)
-	write(t, config, []byte("plugin_directories: ["+plugins+"]\nroutes: {\"*\": {}}\nhandlers:\n  ledger:\n"+
+	write(t, config, []byte("plugin_directories: ["+plugins+"]\nroutes: {\"*\": {}}\n"+settings+"handlers:\n  ledger:\n"+
 		"    grants: [kv, emit]\n    retry: {max_attempts: 50, backoff: 5ms, max_backoff: 20ms}\n"))
 	write(t, filepath.Join(plugins, "ledger.wasm"), guest(t, "ledger"))
 	write(t, filepath.Join(plugins, "ledger.wasm.json"), []byte(`{"name":"ledger","version":"1.0.0","subscribes":[{"event_type":"*"}],`+
 		`"capabilities":[{"name":"kv","reason":"the ledger"},{"name":"emit","event_types":["child"],"reason":"children"}]}`))
 	write(t, filepath.Join(plugins, "field-echo.wasm"), guest(t, "field_echo"))
 	write(t, filepath.Join(plugins, "field-echo.wasm.json"), []byte(`{"name":"field-echo","version":"1.0.0","subscribes":[{"event_type":"load"}]}`))
+	return dir, config
+}
 
-	s := serve(t, dir, config)
-	s.active(t, "ledger")
-	s.active(t, "field-echo")
-	l := &mixedLoad{acked: make([]int, publishers), orders: map[string]int64{}}
-	for range rounds {
-		ctx, cancel := context.WithCancel(t.Context())
-		enough := l.expect(perRound)
-		var wg sync.WaitGroup
-		for p := range publishers {
-			wg.Go(func() { l.publish(ctx, s.Client, p) })
-		}
-		wg.Go(func() { l.order(ctx, s.Client) })
-		select {
-		case <-enough:
-		case <-time.After(testTimeout):
-			t.Fatal("the load stands still")
-		}
-		s.kill()
-		cancel()
-		wg.Wait()
-		s = serve(t, dir, config)
-	}
-
+// checkMixedLoad checks what the host has of the load that came before so many kills.
+func (s *server) checkMixedLoad(t *testing.T, l *mixedLoad, kills int) {
+	t.Helper()
 	// Every acknowledged event is delivered.
 	parents := map[string]string{} // event id → subject, of those with a child
 	for p, last := range l.acked {
@@ -100,27 +102,33 @@ func TestKillNine(t *testing.T) {
 		seen.add(t, id, s.ledger(t, id), func(n int) int { return n - 1 }, int(version))
 	}
 	t.Logf("%d kills; acknowledged and there: %d events, %d of them with a child, %d orders; the handler saw %d attempts, %d of them again after a crash",
-		rounds, events, len(parents), len(l.orders), seen.attempts, seen.again)
-	if events < rounds*perRound/4 || len(l.orders) == 0 || len(parents) == 0 {
+		kills, events, len(parents), len(l.orders), seen.attempts, seen.again)
+	if events < kills*loadPerRound/4 || len(l.orders) == 0 || len(parents) == 0 {
 		t.Fatal("there was hardly any load")
 	}
-	s.terminate(t)
 }
 
 // checkChildren checks that every parent has one child, which is delivered. parents has
 // subjects by event id.
 func (s *server) checkChildren(t *testing.T, parents map[string]string) {
 	t.Helper()
-	children := map[string]int{} // parent's event id → how many
-	for _, ev := range s.eventsOf(t, "child") {
-		meta := metadataOf(t, ev)
-		children[meta.CausationID]++
-		s.delivered(t, meta.EventID, "ledger")
-	}
-	for id, subject := range parents {
-		if n := children[id]; n != 1 {
-			t.Errorf("event %s of %s has %d children, want 1", id, subject, n)
+	var list []wire.Event
+	children := map[string]int{}                        // parent's event id → how many
+	await(t, "every parent has a child", func() error { // a moment after its outcome is shown
+		list = s.eventsOf(t, "child")
+		clear(children)
+		for _, ev := range list {
+			children[metadataOf(t, ev).CausationID]++
 		}
+		for id, subject := range parents {
+			if children[id] == 0 {
+				return fmt.Errorf("event %s of %s has none", id, subject)
+			}
+		}
+		return nil
+	})
+	for _, ev := range list {
+		s.delivered(t, metadataOf(t, ev).EventID, "ledger")
 	}
 	for id, n := range children {
 		if n != 1 {
@@ -138,6 +146,31 @@ type mixedLoad struct {
 	orders  map[string]int64 // by id: the highest version answered
 	pending int
 	enough  chan struct{}
+}
+
+func newMixedLoad() *mixedLoad {
+	return &mixedLoad{acked: make([]int, loadPublishers), orders: map[string]int64{}}
+}
+
+// run publishes to these hosts until there are enough acknowledgements and kill has returned.
+func (l *mixedLoad) run(t *testing.T, hosts []*client.Client, kill func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	enough := l.expect(loadPerRound)
+	var wg sync.WaitGroup
+	for p := range loadPublishers {
+		wg.Go(func() { l.publish(ctx, hosts[p%len(hosts)], p) })
+	}
+	wg.Go(func() { l.order(ctx, hosts[0]) })
+	select {
+	case <-enough:
+	case <-time.After(testTimeout):
+		t.Fatal("the load stands still")
+	}
+	kill()
+	cancel()
+	wg.Wait()
 }
 
 const (

@@ -11,14 +11,17 @@ import (
 	"github.com/berth-host/berth/host/wire"
 )
 
-// TestScheduleOverKillNine has a schedule that is due each second, in a host that is killed three times:
+// TestScheduleOverKillNine kills the host of a schedule three times.
+func TestScheduleOverKillNine(t *testing.T) { scheduleOverKills(t, sqliteEngine, 3) }
+
+// scheduleOverKills has a schedule that is due each second, in a host that is killed:
 // each due time from the first to the last has one event.
-func TestScheduleOverKillNine(t *testing.T) {
+func scheduleOverKills(t *testing.T, engine string, kills int) {
 	dir, config, plugins := workplace(t)
-	write(t, config, []byte("plugin_directories: ["+plugins+"]\nschedules: {often: {every: 1s, event_type: tick, missed: all}}\n"))
+	write(t, config, []byte("plugin_directories: ["+plugins+"]\n"+busOf(t, engine)+"schedules: {often: {every: 1s, event_type: tick, missed: all}}\n"))
 	s := serve(t, dir, config)
 	want := 0
-	for range 3 {
+	for range kills {
 		want += 2
 		s.awaitTicks(t, want)
 		s.kill()
@@ -32,7 +35,7 @@ func TestScheduleOverKillNine(t *testing.T) {
 			t.Errorf("%v comes after %v", at, list[i-1])
 		}
 	}
-	t.Logf("3 kills; %d due times from %v to %v, each with one event", len(list), list[0], list[len(list)-1])
+	t.Logf("%d kills; %d due times from %v to %v, each with one event", kills, len(list), list[0], list[len(list)-1])
 	s.terminate(t)
 }
 
