@@ -61,9 +61,18 @@ func TestOperatorMayCallAnyHost(t *testing.T) {
 		return ""
 	}
 	for _, s := range []*testHost{owner, other} {
-		eventually(t, "a host does not show who runs the handler", func() bool { return len(state(s).Members) == 2 && runs(s) == name(owner) })
-		if c := state(s); !c.Shared || c.SettingsDiffer || len(c.Modules) > 0 || c.Problem != "" || c.Host != name(s) {
+		eventually(t, "a host does not show who runs the handler", func() bool {
+			return len(state(s).Members) == 2 && len(state(s).Modules) == 0 && runs(s) == name(owner)
+		})
+		if c := state(s); !c.Shared || c.SettingsDiffer || c.Problem != "" || len(c.Findings) > 0 || c.Host != name(s) {
 			t.Errorf("got %+v", c)
+		}
+		var found wire.Findings
+		if status, p := s.call("GET", "/api/v1/doctor", nil, &found); status != http.StatusOK {
+			t.Fatalf("doctor: %d %+v", status, p)
+		}
+		if !slices.ContainsFunc(found.Checks, func(f wire.Finding) bool { return f.Check == "cluster" && f.Level == wire.FindingOK }) {
+			t.Errorf("the doctor does not examine the cluster: %+v", found.Checks)
 		}
 	}
 

@@ -22,11 +22,11 @@ func TestClusterStatus(t *testing.T) {
 		{"a host alone", `{"engine":"sqlite","host":"a","members":[` + member("a", "") + `]}`, []string{"a runs alone: bus.engine is sqlite"}, "HOST"},
 		{"all is well", `{"shared":true,"host":"a","age_ms":400,"members":[` + member("a", `,"units":1`) + `,` + member("b", "") + `],"units":[{"name":"mail","kind":"handler","host":"a","epoch":3},{"name":":retention","kind":"job","host":"a","epoch":1}]}`,
 			[]string{"2 hosts alive of 2; 1 handler, each with a host; as a saw it 400ms ago", "HOST  STATE  RUNS", "mail            a     3      -"}, "!"},
-		{"much is wrong", `{"shared":true,"host":"a","problem":"it is cut off","settings_differ":true,"members":[` + member("a", `,"clock_offset_ms":-9000,"draining":true`) + `,` + member("b", `,"version":"2.0"`) + `,` + member("c", `,"alive":false`) +
-			`],"units":[{"name":"mail","kind":"handler","host":"","epoch":3},{"name":"tax","kind":"handler","host":"a","epoch":3,"moves_to":"b"}],"modules":[{"plugin":"mail","modules":[{"sha256":"","hosts":["a"]},{"sha256":"0123456789abcdef","hosts":["b"]}]}]}`,
-			[]string{"! a, which answers: it is cut off", "! the clock of a is -9.0 s off", "! c is lost", "! the settings", "! the hosts have different versions",
-				"! the hosts have different modules of mail: none on a; 0123456789ab on b", "2 hosts alive of 3; 2 handlers, 1 without a host", "a     draining", "c     lost",
-				"no live host can run it", "goes to b"}, ""},
+		{"much is wrong", `{"shared":true,"host":"a","problem":"it is cut off","members":[` + member("a", `,"clock_offset_ms":-9000,"draining":true`) + `,` + member("b", `,"age_ms":740`) + `,` + member("c", `,"alive":false`) +
+			`],"units":[{"name":"mail","kind":"handler","host":"","epoch":3},{"name":"tax","kind":"handler","host":"a","epoch":3,"moves_to":"b"}],` +
+			`"findings":[{"check":"cluster","level":"problem","detail":"a, which answers: it is cut off","advice":"repair the network"},{"check":"cluster","level":"warning","detail":"c is lost","advice":"look at its log"}]}`,
+			[]string{"! a, which answers: it is cut off: repair the network\n! c is lost: look at its log\n", "2 hosts alive of 3; 2 handlers, 1 without a host",
+				"a     draining", "c     lost", "0.7 s ago  +0.0 s", "no live host can run it", "goes to b"}, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			d := newDesk(t, map[string]string{"GET /api/v1/cluster": complete[wire.Cluster](tt.answer)})

@@ -16,7 +16,7 @@ type fakeCluster struct{ draining bool }
 func (f *fakeCluster) Show() wire.Cluster {
 	return wire.Cluster{Shared: true, Engine: "postgres", Host: "a", Members: []wire.ClusterMember{{Name: "a", Alive: true, Draining: f.draining, Units: 1}},
 		Units: []wire.ClusterUnit{{Name: "fraud-check", Kind: "handler", Host: "a", Epoch: 3}}, Modules: []wire.ClusterModules{{Plugin: "only-there", Modules: []wire.ClusterModule{{Hosts: []string{"a"}},
-			{SHA256: "5a", Hosts: []string{"c"}}, {SHA256: "5b", Hosts: []string{"b"}}}}}}
+			{SHA256: "5a", Hosts: []string{"c"}}, {SHA256: "5b", Hosts: []string{"b"}}}}}, Findings: []wire.Finding{}}
 }
 
 func (f *fakeCluster) SetDraining(_ context.Context, member string, draining bool) (wire.ClusterMember, error) {

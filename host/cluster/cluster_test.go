@@ -190,6 +190,8 @@ func TestDrainedHostGivesAllAwayWithoutGap(t *testing.T) {
 		w.await(time.Second, "all run on a", func() bool { return w.loads()["a"] == len(units) })
 		if members := a.cluster.View().Members; len(members) != 1 {
 			t.Errorf("got members %+v after one has left", members)
+		} else if age := members[0].Age; age < 0 || age >= cluster.LeaseFor {
+			t.Errorf("the newest renewal of this host is %v old", age)
 		}
 		if c := w.counted(); c.refused+c.cancelled > 0 {
 			t.Errorf("got %+v: draining has cut attempts off", c)

@@ -17,8 +17,9 @@ type View struct {
 // MemberView is a member as this host sees it.
 type MemberView struct {
 	spec.Member
-	Alive bool // it has renewed within LeaseFor
-	Owns  int  // units
+	Alive bool          // it has renewed within LeaseFor
+	Age   time.Duration // since this host first saw its newest renewal
+	Owns  int           // units
 }
 
 // UnitView is a unit that has or had an owner.
@@ -64,7 +65,7 @@ func (c *Cluster) View() View {
 		v.Units = append(v.Units, UnitView{Name: u.Name, Epoch: u.Epoch, Owner: owner, Host: names[owner], Wanted: names[wanted[u.Name]]})
 	}
 	for _, m := range c.view.Members {
-		v.Members = append(v.Members, MemberView{Member: m.Member, Alive: c.sight.alive(m.ID), Owns: owns[m.ID]})
+		v.Members = append(v.Members, MemberView{Member: m.Member, Alive: c.sight.alive(m.ID), Age: now - c.sight.members[m.ID].since, Owns: owns[m.ID]})
 	}
 	return v
 }

@@ -33,7 +33,7 @@ const (
 // pages are the first parts of the paths at which the shell is answered: the browser shows
 // the page. assets/app.js has the same list.
 var pages = []string{"", "login", "events", "issues", "dead-letters", "operations", "handlers", "schedules", "event-types", "plugins", "marketplace", "orders", "routes",
-	"configuration", "audit", "system"}
+	"cluster", "configuration", "audit", "system"}
 
 var contentTypes = map[string]string{
 	".html": "text/html; charset=utf-8",

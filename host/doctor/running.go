@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"time"
 
 	"github.com/berth-host/berth/host/config/lockfile"
 	"github.com/berth-host/berth/host/install"
@@ -107,31 +106,20 @@ func (e Examination) parts(ctx context.Context) (findings []Finding, advice stri
 	return append(findings, Good("plugins", fmt.Sprintf("%d of %d are active", active, len(plugins.Items)))), advice
 }
 
-// maxClockOffset is the offset from the database's clock above which a host warns, too.
-const maxClockOffset = 5 * time.Second
-
 // cluster queries what the running host sees of the others that share its database; nothing for one
 // that runs alone.
 func (e Examination) cluster(ctx context.Context) []Finding {
-	const check, see = "cluster", "berth cluster status"
 	var c wire.Cluster
 	if err := e.Ask(ctx, "/api/v1/cluster", &c); err != nil || !c.Shared {
 		return nil // parts reports an API that does not answer
 	}
 	if c.Problem != "" {
-		return []Finding{Bad(check, c.Problem, "repair the database, or the network to it; the host rejoins by itself")}
+		return c.Findings
 	}
-	var findings []Finding
 	alive, waiting := 0, 0
 	for _, m := range c.Members {
 		if m.Alive {
 			alive++
-		} else {
-			findings = append(findings, Warn(check, "the host "+m.Name+" is lost", "look at its log; the others take its handlers"))
-		}
-		if offset := time.Duration(m.ClockOffsetMS) * time.Millisecond; offset.Abs() > maxClockOffset {
-			findings = append(findings, Warn(check, fmt.Sprintf("the clock of %s is %+.1f s off the database's", m.Name, offset.Seconds()),
-				"set it, for example with NTP"))
 		}
 	}
 	for _, u := range c.Units {
@@ -139,12 +127,6 @@ func (e Examination) cluster(ctx context.Context) []Finding {
 			waiting++
 		}
 	}
-	if c.SettingsDiffer {
-		findings = append(findings, Warn(check, "the settings that all hosts should share differ", see))
-	}
-	for _, m := range c.Modules {
-		findings = append(findings, Warn(check, "the hosts have different modules of "+m.Plugin, see))
-	}
-	return append(findings, Good(check, fmt.Sprintf("%s runs with %d of %d hosts alive; %d handlers and jobs wait for a host",
+	return append(c.Findings, Good("cluster", fmt.Sprintf("%s runs with %d of %d hosts alive; %d handlers and jobs wait for a host",
 		c.Host, alive, len(c.Members), waiting)))
 }

@@ -53,12 +53,10 @@ func TestClusterOfTheHost(t *testing.T) {
 	for name, tt := range map[string]struct{ answer, want string }{
 		"alone":   {`{"shared":false,"problem":"none"}`, ""},
 		"healthy": {`{"shared":true,"host":"a","members":[{"name":"a","alive":true,"clock_offset_ms":-4000}],` + units + `}`, "ok: a runs with 1 of 1 hosts alive; 1 handlers and jobs wait for a host"},
-		"cut off": {`{"shared":true,"host":"a","problem":"no lease","members":[{"name":"b"}]}`, "problem: no lease"},
-		"one lost": {`{"shared":true,"host":"a","members":[{"name":"a","alive":true},{"name":"b"}]}`,
-			"warning: the host b is lost, ok: a runs with 1 of 2 hosts alive; 0 handlers and jobs wait for a host"},
-		"differences": {`{"shared":true,"host":"a","settings_differ":true,"modules":[{"plugin":"h"}],"members":[{"name":"a","alive":true,"clock_offset_ms":-6000}]}`,
-			"warning: the clock of a is -6.0 s off the database's, warning: the settings that all hosts should share differ, " +
-				"warning: the hosts have different modules of h, ok: a runs with 1 of 1 hosts alive; 0 handlers and jobs wait for a host"},
+		"cut off": {`{"shared":true,"host":"a","problem":"no lease","members":[{"name":"b"}],"findings":[{"check":"cluster","level":"problem","detail":"a, which answers: no lease"}]}`,
+			"problem: a, which answers: no lease"},
+		"one lost": {`{"shared":true,"host":"a","members":[{"name":"a","alive":true},{"name":"b"}],"findings":[{"check":"cluster","level":"warning","detail":"b is lost"}]}`,
+			"warning: b is lost, ok: a runs with 1 of 2 hosts alive; 0 handlers and jobs wait for a host"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ask := func(_ context.Context, path string, answer any) error {

@@ -42,7 +42,7 @@ const (
 	FindingProblem FindingLevel = "problem" // the host does not start, or does not keep its guarantees
 )
 
-// Finding is the result of one check of the doctor.
+// Finding is the result of one check of the doctor, or of a cluster.
 type Finding struct {
 	Check  string       `json:"check"`
 	Level  FindingLevel `json:"level" jsonschema:"enum=ok,enum=warning,enum=problem"`

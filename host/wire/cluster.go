@@ -16,6 +16,8 @@ type Cluster struct {
 	SettingsDiffer bool `json:"settings_differ"`
 	// Modules are the plugins of which live members have different modules.
 	Modules []ClusterModules `json:"modules"`
+	// Findings are what is wrong, problems first; none when all is well.
+	Findings []Finding `json:"findings"`
 }
 
 // ClusterMember is one host of a cluster.
@@ -26,6 +28,7 @@ type ClusterMember struct {
 	Version       string    `json:"version"`
 	StartedAt     time.Time `json:"started_at"`
 	Alive         bool      `json:"alive"`    // it has renewed its lease within 3 s
+	AgeMS         int64     `json:"age_ms"`   // since the host that answers first saw its newest renewal
 	Draining      bool      `json:"draining"` // it takes no unit, and gives its own away
 	Settings      string    `json:"settings"` // digest of the settings that all hosts should share
 	Units         int       `json:"units"`    // that it owns

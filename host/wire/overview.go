@@ -6,7 +6,8 @@ import "time"
 // last minute.
 type Overview struct {
 	Version        string           `json:"version"`
-	Host           string           `json:"host"` // name of the machine
+	Host           string           `json:"host"`  // name of the machine
+	Hosts          int              `json:"hosts"` // live ones of the cluster; 0 for a host that runs alone
 	StartedAt      time.Time        `json:"started_at"`
 	Ready          bool             `json:"ready"`
 	Problem        string           `json:"problem,omitempty"` // why it is not ready

@@ -37,14 +37,16 @@ const routes = [
   ["/plugins", "plugins"], ["/marketplace", "marketplace"], ["/marketplace/:name", "marketplace"],
   ["/orders", "orders"], ["/orders/:id", "order"],
   ["/routes", "routes"],
-  ["/configuration", "configuration"], ["/audit", "audit"], ["/system", "system"],
+  ["/cluster", "cluster"], ["/configuration", "configuration"], ["/audit", "audit"], ["/system", "system"],
 ];
 
+// path, title, count with its tone, scope, and whether this host has the page
 const navigation = [
   ["/", "Overview"], ["/events", "Events"], ["/issues", "Issues", (o) => [o.open_issues, "bad"]],
   ["/dead-letters", "Dead letters", (o) => [o.dead_letters, "bad"]], ["/operations", "Operations", (o) => [o.operations]], null,
   ["/handlers", "Handlers", (o) => [o.handlers.length]], ["/plugins", "Plugins", (o) => [o.approvals, "bad"]],
   ["/marketplace", "Marketplace"], ["/routes", "Routes"], ["/event-types", "Event types"], ["/schedules", "Schedules"], ["/orders", "Orders"], null,
+  ["/cluster", "Cluster", (o) => [o.hosts], "read", (o) => o.hosts > 0],
   ["/configuration", "Configuration", null, "operate"], ["/audit", "Audit", null, "operate"], ["/system", "System", null, "operate"],
 ];
 
@@ -283,8 +285,8 @@ function frame() {
     h("button", { type: "button", class: "quiet small", title: `logged in as ${session.token}`, on: { click: logout } }, "Log out"));
   mount(document.querySelector(".nav"), navigation.map((item) => {
     if (!item) return h("hr", {});
-    const [href, title, count, scope] = item;
-    if (scope && !session.may(scope)) return null;
+    const [href, title, count, scope, has] = item;
+    if (scope && !session.may(scope) || has && !(o && has(o))) return null;
     const [n, tone] = (o && count?.(o)) || [0];
     const here = href === "/" ? location.pathname === "/" : location.pathname === href || location.pathname.startsWith(href + "/");
     return h("a", { href, "aria-current": here ? "page" : null }, title, n ? h("span", { class: "n " + (tone ?? "") }, num(n)) : null);

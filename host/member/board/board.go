@@ -86,7 +86,7 @@ func Methods(setDraining func(bool)) map[string]cluster.Method {
 func (b Board) Show() wire.Cluster {
 	self := b.Self()
 	shown := wire.Cluster{Shared: b.Shared, Engine: b.Engine, Host: self.Name, Members: []wire.ClusterMember{}, Units: []wire.ClusterUnit{},
-		Modules: []wire.ClusterModules{}}
+		Modules: []wire.ClusterModules{}, Findings: []wire.Finding{}}
 	c := b.Joined()
 	switch {
 	case !b.Shared:
@@ -94,6 +94,7 @@ func (b Board) Show() wire.Cluster {
 		return shown
 	case c == nil:
 		shown.Problem = "this host has not joined the cluster yet"
+		shown.Findings = findings(shown)
 		return shown
 	}
 	v := c.View()
@@ -101,25 +102,22 @@ func (b Board) Show() wire.Cluster {
 	if err := c.Ready(); err != nil {
 		shown.Problem = err.Error()
 	}
-	digests := make(map[string]bool)
 	for _, m := range v.Members {
 		shown.Members = append(shown.Members, member(m))
-		if m.Alive {
-			digests[m.Settings] = true
-		}
 	}
 	slices.SortFunc(shown.Members, func(x, y wire.ClusterMember) int {
 		return cmp.Or(cmp.Compare(x.Name, y.Name), y.StartedAt.Compare(x.StartedAt))
 	})
-	shown.SettingsDiffer = len(digests) > 1
+	shown.SettingsDiffer = len(liveBy(shown, func(m wire.ClusterMember) string { return m.Settings })) > 1
 	shown.Units = units(v)
 	shown.Modules = modules(v)
+	shown.Findings = findings(shown)
 	return shown
 }
 
 func member(m cluster.MemberView) wire.ClusterMember {
 	return wire.ClusterMember{Name: m.Name, ID: m.ID, URL: m.URL, Version: m.Version, StartedAt: m.StartedAt, Alive: m.Alive, Draining: m.Draining,
-		Settings: m.Settings[:min(12, len(m.Settings))], Units: m.Owns, ClockOffsetMS: m.ClockOffset.Milliseconds()}
+		AgeMS: m.Age.Milliseconds(), Settings: m.Settings[:min(digestShown, len(m.Settings))], Units: m.Owns, ClockOffsetMS: m.ClockOffset.Milliseconds()}
 }
 
 // units returns the units that have an owner, or that a live member can run.

@@ -140,6 +140,7 @@ func TestOverviewSortsByUrgency(t *testing.T) {
 		wire.Plugin{Name: "fine", State: wire.Active}, wire.Plugin{Name: "a", State: wire.Active},
 		wire.Plugin{Name: "asks", State: wire.Active, Pending: &wire.PendingVersion{}}, wire.Plugin{Name: "stuck", State: wire.Stuck},
 		wire.Plugin{Name: "waits", State: wire.NeedsApproval}, wire.Plugin{Name: "refused", State: wire.Rejected})
+	h.Cluster = func() *figures.Cluster { return &figures.Cluster{Members: 3} }
 	v := Views{Reader: New(h.Config), Recorder: series.New(time.Now()), Machine: "m", StartedAt: time.Now()}
 	o, err := v.Overview(t.Context())
 	if err != nil {
@@ -156,7 +157,7 @@ func TestOverviewSortsByUrgency(t *testing.T) {
 		}
 	}
 	if o.Approvals != 2 || o.OpenIssues != 2 || o.DeadLetters != 3 || o.Operations != 4 || !o.Ready || o.MemoryBytes == 0 || o.Disk.TotalBytes == 0 ||
-		o.OKShare != 0.25 || o.Host != "m" || o.OldestAt == nil || o.OldestAt.Hour() != o.Handlers[5].OldestAt.Hour() {
+		o.OKShare != 0.25 || o.Host != "m" || o.Hosts != 3 || o.OldestAt == nil || o.OldestAt.Hour() != o.Handlers[5].OldestAt.Hour() {
 		t.Errorf("got %+v", o)
 	}
 }

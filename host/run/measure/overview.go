@@ -53,6 +53,9 @@ func (v Views) Overview(ctx context.Context) (wire.Overview, error) {
 	if f.Log != nil {
 		o.Scheduled = f.Log.Scheduled
 	}
+	if f.Cluster != nil {
+		o.Hosts = f.Cluster.Members
+	}
 	if f.Disk != nil {
 		o.Disk.FreeBytes, o.Disk.TotalBytes = f.Disk.Free, f.Disk.Total
 	}

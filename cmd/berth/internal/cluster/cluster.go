@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -50,8 +49,8 @@ func (a app) print(c wire.Cluster) error {
 	if !c.Shared {
 		return a.Print("%s runs alone: bus.engine is %s. Several hosts need bus.engine: postgres; see docs/cluster.md.\n", c.Host, c.Engine)
 	}
-	for _, line := range wrong(c) {
-		if err := a.Print("! %s\n", line); err != nil {
+	for _, f := range c.Findings {
+		if err := a.Print("! %s: %s\n", f.Detail, f.Advice); err != nil {
 			return err
 		}
 	}
@@ -75,9 +74,9 @@ func (a app) print(c wire.Cluster) error {
 	}
 	a.Print("%s alive of %d; %s, %s; as %s saw it %s ago\n\n", console.Count(alive, "host"), len(c.Members), console.Count(handlers, "handler"), run,
 		c.Host, (time.Duration(c.AgeMS) * time.Millisecond).Round(100*time.Millisecond))
-	if err := console.Table(a.Console, "HOST\tSTATE\tRUNS\tVERSION\tSTARTED\tCLOCK\tSETTINGS\tURL", c.Members, func(m wire.ClusterMember) console.Cells {
+	if err := console.Table(a.Console, "HOST\tSTATE\tRUNS\tVERSION\tSTARTED\tRENEWED\tCLOCK\tSETTINGS\tURL", c.Members, func(m wire.ClusterMember) console.Cells {
 		return console.Cells{m.Name, state(m), m.Units, m.Version, console.Clock(m.StartedAt),
-			fmt.Sprintf("%+.1f s", float64(m.ClockOffsetMS)/1000), cmp.Or(m.Settings, "-"), m.URL}
+			fmt.Sprintf("%.1f s ago", float64(m.AgeMS)/1000), fmt.Sprintf("%+.1f s", float64(m.ClockOffsetMS)/1000), cmp.Or(m.Settings, "-"), m.URL}
 	}); err != nil || len(c.Units) == 0 {
 		return err
 	}
@@ -102,39 +101,6 @@ func state(m wire.ClusterMember) string {
 		return "draining"
 	}
 	return "alive"
-}
-
-// wrong returns what is not as it should be.
-func wrong(c wire.Cluster) (lines []string) {
-	if c.Problem != "" {
-		lines = append(lines, c.Host+", which answers: "+c.Problem)
-	}
-	versions := make(map[string]bool)
-	for _, m := range c.Members {
-		switch offset := time.Duration(m.ClockOffsetMS) * time.Millisecond; {
-		case !m.Alive:
-			lines = append(lines, m.Name+" is lost: look at its log at "+m.URL+"; the others take its handlers")
-		case offset.Abs() >= 5*time.Second:
-			lines = append(lines, fmt.Sprintf("the clock of %s is %+.1f s off the database's: set it, for example with NTP", m.Name, offset.Seconds()))
-		}
-		if m.Alive {
-			versions[m.Version] = true
-		}
-	}
-	if c.SettingsDiffer {
-		lines = append(lines, "the settings that all hosts should share differ (see SETTINGS): compare berth config show of each")
-	}
-	if len(versions) > 1 {
-		lines = append(lines, "the hosts have different versions: finish the upgrade")
-	}
-	for _, m := range c.Modules {
-		var has []string
-		for _, one := range m.Modules {
-			has = append(has, fmt.Sprintf("%s on %s", cmp.Or(one.SHA256[:min(12, len(one.SHA256))], "none"), strings.Join(one.Hosts, ", ")))
-		}
-		lines = append(lines, "the hosts have different modules of "+m.Plugin+": "+strings.Join(has, "; ")+"; see berth plugin show on each")
-	}
-	return lines
 }
 
 func (a app) drain() *cobra.Command {

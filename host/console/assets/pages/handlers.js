@@ -22,7 +22,7 @@ function view(ctx, o, given) {
   const items = o.handlers.filter((p) => (!given.state || p.state === given.state) && p.plugin.includes(given.q.toLowerCase()));
   const apply = (e) => ctx.go(ctx.with({ [e.currentTarget.name]: e.currentTarget.value.trim() }), { replace: true });
   const filtered = given.q || given.state;
-  const ill = o.handlers.filter((p) => !["active", "paused", "disabled"].includes(p.state)).length;
+  const ill = o.handlers.filter((p) => !["active", "standby", "paused", "disabled"].includes(p.state)).length;
   return [
     h("div", { class: "head" }, h("h1", {}, "Handlers"), h("span", { class: "dim" }, sentence(o, ill))),
     h("div", { class: "filters" },
