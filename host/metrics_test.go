@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
 	"github.com/berth-host/berth/host/marketplace"
+	"github.com/berth-host/berth/host/pgstore/pgtest"
 	"github.com/berth-host/berth/host/telemetry/metrics"
 	"github.com/berth-host/berth/host/wire"
 )
@@ -78,6 +79,59 @@ func (s *testHost) scrape(token string) (status int, text string) {
 	return resp.StatusCode, string(body)
 }
 
+// namesOf returns the names of the host's metrics in what Prometheus reads.
+func namesOf(text string) (names []string) {
+	for line := range strings.Lines(text) {
+		if name, found := strings.CutPrefix(line, "# TYPE berth_"); found {
+			name, _, _ = strings.Cut(name, " ")
+			names = append(names, "berth_"+name)
+		}
+	}
+	return names
+}
+
+// ofDatabase reports whether only a host with a database has a metric.
+func ofDatabase(name string) bool {
+	return strings.HasPrefix(name, "berth_cluster_") || strings.HasPrefix(name, "berth_database_")
+}
+
+func TestHostWithDatabaseHasItsMetrics(t *testing.T) {
+	h := startMember(t, pgtest.Schema(t), "a")
+	var text string
+	h.await("a scrape of a host that runs its handler", func() bool {
+		var status int
+		if status, text = h.scrape(h.token); status != http.StatusOK {
+			t.Fatalf("%d %s", status, text)
+		}
+		return strings.Contains(text, "\nberth_cluster_units_waiting 0\n") && !strings.Contains(text, "\nberth_cluster_units 0\n")
+	})
+	scraped := namesOf(text)
+	for _, m := range metrics.List() {
+		if has := slices.Contains(scraped, m.Name); ofDatabase(m.Name) && !has || strings.HasPrefix(m.Name, "berth_store_commit_") && has {
+			t.Errorf("%s is scraped: %v", m.Name, has)
+		}
+	}
+	problems, err := promlint.New(strings.NewReader(text)).Lint()
+	check(t, err)
+	for _, p := range problems {
+		t.Errorf("%s: %s", p.Metric, p.Text)
+	}
+	for _, line := range []string{`berth_cluster_members 1`, `berth_cluster_losses_total 0`, `berth_database_connection_limit 8`,
+		`berth_database_refused_writes_total 0`, `berth_database_calls_waiting `, `berth_build_info{engine="postgres"`, `berth_unknown_figures 0`} {
+		if !strings.Contains(text, "\n"+line) {
+			t.Errorf("there is no line %s", line)
+		}
+	}
+	for _, operation := range []string{"commit", "query"} {
+		if line := `berth_database_operation_duration_seconds_count{operation="` + operation + `"} `; !strings.Contains(text, line) || strings.Contains(text, line+"0\n") {
+			t.Errorf("%s: none was measured", operation)
+		}
+	}
+	if t.Failed() {
+		t.Log(text)
+	}
+}
+
 // What a host answers is what docs/metrics.md lists (package metrics holds it equal to
 // metrics.List), and follows the conventions.
 func TestScrapedMetricsAreThoseListed(t *testing.T) {
@@ -99,16 +153,11 @@ func TestScrapedMetricsAreThoseListed(t *testing.T) {
 	for _, p := range problems {
 		t.Errorf("%s: %s", p.Metric, p.Text)
 	}
-	var scraped, listed []string
-	for line := range strings.Lines(text) {
-		if name, found := strings.CutPrefix(line, "# TYPE berth_"); found {
-			name, _, _ = strings.Cut(name, " ")
-			scraped = append(scraped, "berth_"+name)
-		}
-	}
+	scraped := namesOf(text)
+	var listed []string
 	for _, m := range metrics.List() {
-		// This host has no marketplace, and shares no database.
-		if m.Name != "berth_marketplace_refreshed_timestamp_seconds" && !strings.HasPrefix(m.Name, "berth_cluster_") {
+		// This host has no marketplace.
+		if m.Name != "berth_marketplace_refreshed_timestamp_seconds" && !ofDatabase(m.Name) {
 			listed = append(listed, m.Name)
 		}
 	}

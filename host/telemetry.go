@@ -44,7 +44,7 @@ func (h *Host) startFigures(log *engine.Engine, events *bus.Bus, plugins func() 
 	})
 	reader := measure.New(measure.Config{
 		Version: h.cfg.Version, Engine: string(h.live.Started().Bus.Engine), StoreFile: h.dataFile(doctor.StoreFile), MemoryLimit: h.memoryTotal(),
-		Ready: h.ready, Last: log.Last, Log: log.Status, DeadCounts: log.DeadCounts, Commits: log.Commits,
+		Ready: h.ready, Last: log.Last, Log: log.Status, DeadCounts: log.DeadCounts, Commits: log.Commits, Database: log.Database,
 		Published: h.counts.published.Counts, Plugins: plugins, Handler: h.runner.Figures,
 		Vets: h.counts.vets.List, Loads: h.counts.loads.List, Requests: run.RequestFigures(h.counts.requests),
 		EventStreams: func() int { return int(h.counts.requests.Streams.Load()) },

@@ -59,7 +59,9 @@ type Engine struct {
 	Copy    func(ctx context.Context, target string) (datafile.Snapshot, error) // nil: it has no file
 	NoCopy  string                                                              // why Copy is nil, and what to do
 	Commits func() figures.Commits                                              // nil: it counts none
-	Shared  Shared                                                              // nil: it is this host's alone
+	// Database has the figures of the connections to a database; nil: it uses none.
+	Database func() figures.Database
+	Shared   Shared // nil: it is this host's alone
 
 	shut   func() // closes Shared; nil: nothing
 	unlock func() // releases the data directory; nil: nothing

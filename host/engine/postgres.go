@@ -21,6 +21,7 @@ import (
 	"github.com/berth-host/berth/host/secret"
 	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/store/datafile"
+	"github.com/berth-host/berth/host/telemetry/figures"
 	"github.com/berth-host/berth/host/wire"
 	"github.com/gofrs/flock"
 )
@@ -81,6 +82,7 @@ func (e *Engine) openPostgres(ctx context.Context, cfg Config, p config.Postgres
 	}
 	e.Engine, e.Shared, e.shut, e.unlock = s, shared{leases, s}, leases.Close, unlock
 	e.NoCopy = NoBackup
+	e.Database = func() figures.Database { return figures.Database(s.Stats()) }
 	noteOtherStore(ctx, cfg, s)
 	e.bound(cfg)
 	db := boundedOrders{s.Orders(), e.Retention, cfg.Commit}

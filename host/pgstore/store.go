@@ -119,6 +119,9 @@ func (s *Store) SetCutOff(cutOff bool) { s.db.SetCutOff(cutOff) }
 // Ledger returns a new ledger of the cluster in the same database, to be closed before the store.
 func (s *Store) Ledger() (*ledger.Ledger, error) { return ledger.New(s.db) }
 
+// Stats returns what the connections of the store, without those of a ledger, have done.
+func (s *Store) Stats() conn.Stats { return s.db.Stats() }
+
 // Orders returns the orders in the same database; see orders.NewTable.
 func (s *Store) Orders() *Orders { return s.orders }
 

@@ -2,7 +2,6 @@ package conn
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
@@ -89,14 +88,14 @@ func QueueStale(b *pgx.Batch, fences []spec.Fence) (stale func() []spec.Fence) {
 }
 
 // checkFence refuses a transaction whose context has a fence of another epoch.
-func checkFence(ctx context.Context, tx pgx.Tx) error {
+func (d *DB) checkFence(ctx context.Context, tx pgx.Tx) error {
 	f, fenced := spec.FenceOf(ctx)
 	if !fenced {
 		return nil
 	}
 	stale, err := Stale(ctx, tx, []spec.Fence{f})
 	if err == nil && len(stale) > 0 {
-		return fmt.Errorf("unit %s, epoch %d: %w", f.Unit, f.Epoch, spec.ErrFenced)
+		return d.Refuse(f)
 	}
 	return err
 }

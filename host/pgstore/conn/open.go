@@ -21,6 +21,7 @@ type DB struct {
 	notify *notifier
 	part   bool // of another DB, whose notifier it uses
 	cutoff *cutoff
+	counts counts
 }
 
 // Open connects, checks the server and upgrades the schema; see checkServer and migrate. An

@@ -2,6 +2,7 @@ package conn
 
 import (
 	"context"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 )
@@ -19,6 +20,7 @@ func (d *DB) WriteOne(ctx context.Context, doing, sql string, args, dest []any) 
 		return d.failed(doing, endedBy(ctx, err))
 	}
 	defer c.Release()
+	defer d.counts.observe(&d.counts.commits, time.Now())
 	return d.failed(doing, unanswered(ctx, d.writeOne(ctx, c, sql, args, dest)))
 }
 

@@ -2,6 +2,7 @@ package conn
 
 import (
 	"context"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -31,6 +32,7 @@ func (d *DB) pipeline(ctx context.Context, fill func(b *pgx.Batch)) error {
 		return err
 	}
 	defer c.Release()
+	defer d.counts.observe(&d.counts.queries, time.Now())
 	b := new(pgx.Batch)
 	fill(b)
 	return c.SendBatch(ctx, b).Close()

@@ -69,12 +69,13 @@ func (d *DB) write(ctx context.Context, fn func(ctx context.Context, tx pgx.Tx) 
 		return endedBy(ctx, err)
 	}
 	defer release(whole, c, tx)
-	if err := checkFence(whole, tx); err != nil {
+	if err := d.checkFence(whole, tx); err != nil {
 		return err
 	}
 	if err := fn(whole, tx); err != nil {
 		return err
 	}
+	defer d.counts.observe(&d.counts.commits, time.Now())
 	return commit(whole, tx)
 }
 
@@ -128,7 +129,9 @@ func (d *DB) begin(wait, ctx context.Context, options pgx.TxOptions) (*pgxpool.C
 func (d *DB) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 	limited, cancel := d.bounded(ctx)
 	defer cancel()
+	d.counts.waiting.Add(1)
 	c, err := d.pool.Acquire(limited)
+	d.counts.waiting.Add(-1)
 	if err != nil && d.closed.Load() {
 		return nil, errClosed()
 	}

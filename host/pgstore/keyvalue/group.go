@@ -153,7 +153,7 @@ func (s *State) storeGroup(plugin string, group []*op) error {
 		}
 		for _, o := range group {
 			if o.fenced && slices.Contains(stale, o.fence) {
-				o.refused = fmt.Errorf("unit %s, epoch %d: %w", o.fence.Unit, o.fence.Epoch, spec.ErrFenced)
+				o.refused = s.cfg.DB.Refuse(o.fence)
 				continue
 			}
 			if o.refused, err = b.do(ctx, o); err != nil {

@@ -199,7 +199,7 @@ func (l *Log) appendAny(group []*call) error {
 		for _, c := range group {
 			c.receipts, c.repeats, c.err = nil, nil, nil
 			if c.fenced && isStale(stale, c.fence) {
-				c.err = fmt.Errorf("append events: unit %s, epoch %d: %w", c.fence.Unit, c.fence.Epoch, spec.ErrFenced)
+				c.err = fmt.Errorf("append events: %w", l.db.Refuse(c.fence))
 				continue
 			}
 			c.receipts, c.err = p.take(c)

@@ -38,6 +38,9 @@ func (s *State) SaveDeliveries(ctx context.Context, fences []spec.Fence, success
 	if err != nil {
 		return event.Saved{}, nil, err
 	}
+	for _, f := range c.fenced {
+		s.cfg.DB.Refuse(f) //nolint:errcheck // the caller gets the fence
+	}
 	if len(c.published) > 0 {
 		s.cfg.Published(c.published)
 	}

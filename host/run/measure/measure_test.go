@@ -37,6 +37,7 @@ func newHost(t *testing.T, plugins ...wire.Plugin) *host {
 			return map[string]uint64{"a": 3}, h.failing
 		},
 		Commits:   func() figures.Commits { return figures.Commits{Failed: 1} },
+		Database:  func() figures.Database { return figures.Database{Limit: 9} },
 		Published: func() []figures.Published { return nil },
 		Plugins:   func() []wire.Plugin { return plugins },
 		Handler: func(_ context.Context, f *figures.Handler) error {
@@ -104,7 +105,7 @@ func TestPartsThatFailAreMissing(t *testing.T) {
 	h := newHost(t, wire.Plugin{Name: "a", Lag: 5})
 	h.failing = errors.New("the disk says no")
 	f := New(h.Config).Read(t.Context())
-	if f.Unknown != 3 || f.Log != nil || f.Problem != "the disk says no" || f.Handlers[0].Lag != 5 || f.Commits.Failed != 1 || f.Disk == nil {
+	if f.Unknown != 3 || f.Log != nil || f.Problem != "the disk says no" || f.Handlers[0].Lag != 5 || f.Commits.Failed != 1 || f.Database.Limit != 9 || f.Disk == nil {
 		t.Errorf("got %+v", f)
 	}
 }

@@ -46,6 +46,7 @@ type Config struct {
 	Schedules    func() []figures.Schedule // nil: none
 	Violations   func() map[string]uint64  // by event type; nil: none
 	Cluster      func() *figures.Cluster   // nil, and nil from it: the host runs alone
+	Database     func() figures.Database   // nil: the engine has none
 	Logger       *slog.Logger
 }
 
@@ -123,6 +124,9 @@ func (r *Reader) readNow(ctx context.Context) figures.Host {
 	}
 	if c.Cluster != nil {
 		f.Cluster = c.Cluster()
+	}
+	if c.Database != nil {
+		f.Database = new(c.Database())
 	}
 	if err := r.countDead(ctx); err != nil {
 		unknown("dead letters", err)

@@ -42,6 +42,7 @@ type Host struct {
 	Schedules    []Schedule        // sorted by name
 	Violations   map[string]uint64 // events that the schema of their type refused, by type
 	Cluster      *Cluster          // nil for a host that runs alone
+	Database     *Database         // nil for an engine without one
 	Unknown      int               // parts whose figures could not be read
 }
 
@@ -142,4 +143,15 @@ type Cluster struct {
 	Losses                uint64 // of units that this host did not give away
 	Ended                 uint64 // leases of other hosts that this one has ended
 	LeaseAge, ClockOffset time.Duration
+}
+
+// Database are the figures of the connections to a database, without those that renew the lease.
+type Database struct {
+	Commits histogram.Histogram // durations in nanoseconds, also of statements that commit by themselves
+	Queries histogram.Histogram // of those that only read, likewise
+	Refused uint64              // writes for units that other hosts owned by then
+
+	Used, Idle, Limit int           // connections
+	Waiting           int           // calls that wait for a connection
+	Waited            time.Duration // of all calls together, for a connection
 }

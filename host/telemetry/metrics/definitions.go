@@ -15,6 +15,7 @@ func definitions() []definition {
 	list = append(list, handlerMetrics()...)
 	list = append(list, storeMetrics()...)
 	list = append(list, clusterMetrics()...)
+	list = append(list, databaseMetrics()...)
 	return append(list, apiMetrics()...)
 }
 
@@ -305,5 +306,38 @@ func clusterMetrics() []definition {
 			inCluster(func(c *figures.Cluster, e emitter) { e.value(float64(c.Losses)) })},
 		{"berth_cluster_ended_leases_total", counter, "Leases of other hosts that this host has ended, because they were not renewed.", nil,
 			inCluster(func(c *figures.Cluster, e emitter) { e.value(float64(c.Ended)) })},
+	}
+}
+
+// ofDatabase emits a value of a host whose engine has a database.
+func ofDatabase(emit func(*figures.Database, emitter)) func(*figures.Host, emitter) {
+	return func(f *figures.Host, e emitter) {
+		if f.Database != nil {
+			emit(f.Database, e)
+		}
+	}
+}
+
+// databaseMetrics are absent on a host whose engine has no database.
+func databaseMetrics() []definition {
+	return []definition{
+		{"berth_database_operation_duration_seconds", histograms, "Duration of commits (with the flush of the server, and with its standby where it waits for one; and of statements that commit by themselves) and of queries, without the wait for a connection; like all of berth_database, absent unless bus.engine is postgres, and without the renewals of the lease.",
+			[]string{"operation"}, ofDatabase(func(d *figures.Database, e emitter) {
+				e.durations(&d.Commits, "commit")
+				e.durations(&d.Queries, "query")
+			})},
+		{"berth_database_refused_writes_total", counter, "Writes of this host that the database has refused, because another host owned the handler or job by then.", nil,
+			ofDatabase(func(d *figures.Database, e emitter) { e.value(float64(d.Refused)) })},
+		{"berth_database_connections", gauge, "Open connections of this host, by state: used or idle.", []string{"state"},
+			ofDatabase(func(d *figures.Database, e emitter) {
+				e.value(float64(d.Used), "used")
+				e.value(float64(d.Idle), "idle")
+			})},
+		{"berth_database_connection_limit", gauge, "The bound of berth_database_connections (bus.postgres.max_connections).", nil,
+			ofDatabase(func(d *figures.Database, e emitter) { e.value(float64(d.Limit)) })},
+		{"berth_database_calls_waiting", gauge, "Calls that wait for a connection.", nil,
+			ofDatabase(func(d *figures.Database, e emitter) { e.value(float64(d.Waiting)) })},
+		{"berth_database_connection_wait_seconds_total", counter, "Time that calls have waited for a connection, all together.", nil,
+			ofDatabase(func(d *figures.Database, e emitter) { e.value(d.Waited.Seconds()) })},
 	}
 }

@@ -38,7 +38,8 @@ func full() figures.Host {
 		EventStreams: 1, Operations: 1, Marketplace: figures.Marketplace{Enabled: true, Fetched: at, Failures: 1},
 		Schedules: []figures.Schedule{{Name: "nightly", Published: 4, Missed: 2, Failed: 1, NextDue: at}}, Violations: map[string]uint64{"order": 3},
 		Cluster: &figures.Cluster{Members: 3, Units: 5, Waiting: 1, Renewals: 80, Failed: 2, Takes: 7, Gives: 1, Losses: 1, Ended: 1,
-			LeaseAge: 700 * time.Millisecond, ClockOffset: -20 * time.Millisecond}}
+			LeaseAge: 700 * time.Millisecond, ClockOffset: -20 * time.Millisecond},
+		Database: &figures.Database{Commits: *h, Queries: *h, Refused: 3, Used: 5, Idle: 2, Limit: 16, Waiting: 4, Waited: 1500 * time.Millisecond}}
 }
 
 func scrape(t testing.TB, f figures.Host, accept string) string {
@@ -84,6 +85,11 @@ func TestScrapeHasEveryFigure(t *testing.T) {
 		`berth_cluster_lease_age_seconds 0.7`,
 		`berth_cluster_clock_offset_seconds -0.02`,
 		`berth_cluster_renewals_total{result="failed"} 2`,
+		`berth_database_operation_duration_seconds_count{operation="commit"} 3`,
+		`berth_database_refused_writes_total 3`,
+		`berth_database_connections{state="used"} 5`,
+		`berth_database_calls_waiting 4`,
+		`berth_database_connection_wait_seconds_total 1.5`,
 		`berth_ready 1`,
 		`berth_marketplace_refreshed_timestamp_seconds 1.8e+09`,
 	} {
@@ -120,7 +126,7 @@ func TestMetricsFollowTheConventions(t *testing.T) {
 func TestUnknownFiguresAreMissing(t *testing.T) {
 	text := scrape(t, figures.Host{Unknown: 2, Problem: "the store is damaged"}, "")
 	for _, name := range []string{"berth_log_events", "berth_disk_free_bytes", "berth_store_commit_events", "berth_marketplace_refreshed_timestamp_seconds",
-		"berth_cluster_members", "berth_cluster_renewals_total"} {
+		"berth_cluster_members", "berth_cluster_renewals_total", "berth_database_connections"} {
 		if strings.Contains(text, "\n"+name) {
 			t.Errorf("%s has a value", name)
 		}
