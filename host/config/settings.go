@@ -99,7 +99,8 @@ func busTable(b *Bus) table {
 		setting("dead_letters.retention", durationKind(0, 3650*day), &b.DeadLetters.Retention,
 			"The age at which dead letters and their events are removed; `0s`: never."),
 		setting("postgres.url", textKind("URL", parseDatabase), &b.Postgres.URL,
-			"The database of the engine postgres, without a password: `postgres://berth@db.example.com:5432/berth?sslmode=verify-full`.").atStart(),
+			"The database of the engine postgres, without a password: `postgres://berth@db.example.com:5432/berth?sslmode=verify-full`. Commas "+
+				"separate several servers.").atStart(),
 		setting("postgres.password", passwordKind(), &b.Postgres.Password,
 			"Where the password is. Without it the server must not ask for one.").atStart().unset("{}"),
 		setting("postgres.schema", textKind("name", parseSchema), &b.Postgres.Schema,

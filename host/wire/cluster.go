@@ -40,7 +40,7 @@ type ClusterUnit struct {
 	Name  string `json:"name"`
 	Kind  string `json:"kind" jsonschema:"enum=handler,enum=job"`
 	Host  string `json:"host"`  // the name of the host that runs it; "" for none
-	Epoch uint64 `json:"epoch"` // how many times it was taken
+	Epoch uint64 `json:"epoch"` // grows with each take
 	// MovesTo is the name of the host that is to run it, if another one does now; "" otherwise.
 	MovesTo string `json:"moves_to,omitempty"`
 }

@@ -169,6 +169,29 @@ func TestFilterIsComparedInSteps(t *testing.T) {
 	}
 }
 
+// TestDeadLettersOfOneHandlerAreFound: those of a handler with few are not looked for among those of
+// one with many.
+func TestDeadLettersOfOneHandlerAreFound(t *testing.T) {
+	e := open(t, options{now: noon})
+	if _, err := e.Append(t.Context(), logtest.Numbered(t, "k", 3)); err != nil {
+		t.Fatal(err)
+	}
+	kill(t, e, "h", 1, 30_000)
+	kill(t, e, "few", 1, 3)
+	e.Close()
+	before := reads(t, e.schema)
+	e = open(t, options{schema: e.schema, now: noon})
+	for _, f := range []event.DeadFilter{{Handler: "few"}, {Handler: "few", Class: "trap"}} {
+		if list, next, err := e.DeadLetters(t.Context(), f, "", 100); len(list) != 3 || next != "" || err != nil {
+			t.Errorf("%+v: got %d, %q, %v", f, len(list), next, err)
+		}
+	}
+	e.Close()
+	if n := reads(t, e.schema).rows - before.rows; n > 100 {
+		t.Errorf("%d rows read", n)
+	}
+}
+
 // TestErrorSaysHowManyDeadLettersWereChanged fails the change of the last one, which is in the second
 // transaction.
 func TestErrorSaysHowManyDeadLettersWereChanged(t *testing.T) {
