@@ -97,7 +97,11 @@ func batchKind() kind[Batch] {
 	read := func(v document.Value) (b Batch) {
 		if v.Tag() == "!!map" {
 			t := batchTable(&b)
+			before := v.Problems()
 			t.read(v)
+			if b == (Batch{}) && v.Problems() == before {
+				v.Fail("sets neither max_events nor max_wait; use off for one event at a time, or leave it out")
+			}
 			return b
 		}
 		if b.Off = v.Raw() == "off" && v.Tag() == "!!str"; !b.Off {
@@ -122,7 +126,7 @@ func batchKind() kind[Batch] {
 			"max_wait": object{"type": "string", "pattern": document.DurationPattern}}
 		return about{label: fmt.Sprintf("off, or {max_events: 1 to %d, max_wait: 0s to %s}", abi.MaxBatchEvents, dayText(abi.MaxBatchWait)),
 			schema: object{"anyOf": []object{{"enum": []string{"off"}},
-				{"type": "object", "additionalProperties": false, "properties": bounds}}}}
+				{"type": "object", "additionalProperties": false, "minProperties": 1, "properties": bounds}}}}
 	}}
 }
 

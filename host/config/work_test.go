@@ -53,6 +53,7 @@ func TestWorkSettingsRefuseBadValues(t *testing.T) {
 	for handler, want := range map[string]string{
 		"{state: durable}":                                    "f:2: handlers.x.state: ",
 		"{batch: on}":                                         `f:2: handlers.x.batch: must be off or bounds such as {max_events: 50, max_wait: 10ms}, not the text "on"`,
+		"{batch: {}}":                                         `f:2: handlers.x.batch: sets neither max_events nor max_wait`,
 		"{batch: 7}":                                          `must be off or bounds such as {max_events: 50, max_wait: 10ms}, not the number "7"`,
 		"{batch: {max_events: 0}}":                            "f:2: handlers.x.batch.max_events: ",
 		"{batch: {max_events: 1001}}":                         "f:2: handlers.x.batch.max_events: ",

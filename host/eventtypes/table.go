@@ -87,14 +87,17 @@ func reasonOf(err error) string {
 
 // Refusal is why the schema of an event's type refuses it.
 type Refusal struct {
+	Type    event.Type
 	Warn    bool // the event is stored nevertheless
 	Pointer string
 	Reason  string
 }
 
 // Err returns the refusal as a fault.Invalid, with the field data and the JSON Pointer below
-// it, such as data/items/0/sku.
-func (r Refusal) Err() error { return fault.Field("data"+r.Pointer, "%s", r.Reason) }
+// it, such as data/items/0/sku. It names the setting that has the schema.
+func (r Refusal) Err() error {
+	return fault.Field("data"+r.Pointer, "%s: the schema of this event type demands it (event_types.%s.schema)", r.Reason, r.Type)
+}
 
 // Refuses returns why the schema of the event's type refuses it, false when it does not, and
 // the work of the check in microseconds.
@@ -104,7 +107,7 @@ func (t *Table) Refuses(ev *event.Event) (r Refusal, work int, refused bool) {
 		return Refusal{}, 0, false
 	}
 	pointer, reason, work := k.schema.Check(ev.Data())
-	return Refusal{Warn: k.Warn, Pointer: pointer, Reason: reason}, work, reason != ""
+	return Refusal{Type: ev.Type(), Warn: k.Warn, Pointer: pointer, Reason: reason}, work, reason != ""
 }
 
 // Check returns the error of an event that its type does not let pass; nil for events that

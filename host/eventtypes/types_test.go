@@ -91,7 +91,7 @@ func TestCheck(t *testing.T) {
 			t.Errorf("%+v: got %v", tt, err)
 		}
 		var wrong *fault.Error
-		if tt.refused && (!errors.As(err, &wrong) || wrong.Code != fault.Invalid || wrong.Field != "data/items/0" || wrong.Reason != "must not be bad") {
+		if tt.refused && (!errors.As(err, &wrong) || wrong.Code != fault.Invalid || wrong.Field != "data/items/0" || wrong.Reason != "must not be bad: the schema of this event type demands it (event_types.strict.schema)") {
 			t.Errorf("%+v: got %#v", tt, err)
 		}
 	}

@@ -70,7 +70,7 @@ func TestScheduleWhoseDataItsTypeRefuses(t *testing.T) {
 	const text = "event_types:\n  t: {schema: {properties: {n: {type: integer}}}, mode: MODE}\nschedules:\n  a:\n    every: 1h\n    event_type: t\n    data: {n: x}\n"
 	writeFile(t, path, strings.Replace(text, "MODE", "reject", 1))
 	_, err := Read(path)
-	want := path + ":4: schedules.a.data/n: must be integer, not string"
+	want := path + ":4: schedules.a.data/n: must be integer, not string: the schema of this event type demands it (event_types.t.schema)"
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
@@ -89,7 +89,7 @@ func TestReloadOfASchemaFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := l.EventTypes().Check(ev); err == nil || err.Error() != "data: must be object, not number" {
+	if err := l.EventTypes().Check(ev); err == nil || err.Error() != "data: must be object, not number: the schema of this event type demands it (event_types.t.schema)" {
 		t.Errorf("got %v", err)
 	}
 	if list := l.Schedules(); len(list) != 1 || list[0].Name != "a" {

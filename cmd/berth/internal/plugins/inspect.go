@@ -1,7 +1,9 @@
 package plugins
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,7 +12,9 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/cmd/berth/internal/command"
+	"github.com/berth-host/berth/host/plugin/folder"
 	"github.com/berth-host/berth/host/sandbox/prescan"
 	"github.com/berth-host/berth/host/sandbox/vet"
 	"github.com/berth-host/berth/host/spec"
@@ -28,28 +32,49 @@ func (a app) inspect() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			beside := folder.Sidecar(args[0])
+			sidecar, err := readManifest(beside)
+			if err != nil {
+				return err
+			}
+			if sidecar != nil {
+				a.Note("berth: the manifest is that of %s: in a watched directory it replaces the one inside the module\n", beside)
+				verdict.Report.Manifest, verdict.Report.ManifestError = validManifest(sidecar)
+			}
 			if asJSON {
 				err = a.EncodeJSON(verdict.Report, true)
 			} else {
 				err = a.printReport(verdict.Report)
 			}
-			if err != nil {
+			switch {
+			case err != nil:
 				return err
-			}
-			if _, err := os.Lstat(args[0] + ".json"); err == nil && verdict.Report.Manifest != nil {
-				a.Note("berth: %s is beside the module: in a watched directory it replaces the manifest inside, which is shown here\n",
-					args[0]+".json")
-			}
-			if refusal != nil {
+			case refusal != nil:
 				return fmt.Errorf("%s is refused: %s", args[0], refusal.Reason)
+			case sidecar != nil && verdict.Report.ManifestError != "":
+				return fmt.Errorf("%s is refused: %s", beside, verdict.Report.ManifestError)
 			}
 			return nil
 		})
 	cmd.Long = `Vet a module file as a host would, and print what it is: its style, imports and
-exports, and its largest constructs with their limits. Nothing of it is run. A
-module that a host would refuse is printed too, and the exit code is 1.`
+exports, its manifest, and its largest constructs with their limits. A manifest beside
+the module (FILE.json) replaces the one inside. Nothing of it is run. A module that a
+host would refuse is printed too, and the exit code is 1.`
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the report as JSON")
 	return cmd
+}
+
+// validManifest returns a manifest in one line, or what is wrong with it.
+func validManifest(text []byte) (manifest json.RawMessage, problem string) {
+	text = abi.TrimBOM(text)
+	if _, err := abi.ParseManifest(text); err != nil {
+		return nil, err.Error()
+	}
+	var line bytes.Buffer
+	if err := json.Compact(&line, text); err != nil {
+		return nil, err.Error()
+	}
+	return line.Bytes(), ""
 }
 
 // vet vets a module. A refusal has a report, too.
