@@ -16,6 +16,7 @@ import (
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/plan"
 	"github.com/berth-host/berth/host/route"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -197,13 +198,18 @@ func (l *Live) side(n inForce, manifest *abi.Manifest) (plan.Side, map[string]st
 			return err
 		}
 		settings, _ := c.Resolve(name, m)
-		h := plan.Handler{OrderBy: settings.OrderBy, Concurrency: settings.Limits.Concurrency,
+		h := plan.Handler{OrderBy: settings.OrderBy, Concurrency: settings.Limits.Concurrency, Batch: settings.Batch.MaxEvents,
 			Takes: func(ev *event.Event) (bool, error) {
 				if !ev.IsFor(name) {
 					return false, nil
 				}
 				return table.Takes(name, filter, ev)
 			}}
+		for _, c := range m.Capabilities {
+			if !spec.Granted(settings.Grants, c) {
+				h.Missing = append(h.Missing, c.Name)
+			}
+		}
 		switch {
 		case !settings.Enabled:
 			h.Waits = "disabled"

@@ -43,7 +43,9 @@ type Handler struct {
 	Takes       func(*event.Event) (bool, error)
 	OrderBy     string // JSON Pointer into the envelope; "" for no order
 	Concurrency int
-	Waits       string // "disabled" or "paused": its events wait; "" if it runs
+	Waits       string   // "disabled" or "paused": its events wait; "" if it runs
+	Batch       int      // events of one call, at most; 0 and 1 are one at a time
+	Missing     []string // capabilities that it requests and is not granted
 }
 
 // Config is what a plan is made of. Log, Present, Next and Mean are required.
@@ -144,7 +146,7 @@ func (p *planner) summarize() {
 
 // differs reports whether a handler gets other events, or gets them otherwise.
 func differs(h wire.PlannedHandler) bool {
-	return h.Change != "" || h.Gained > 0 || h.Lost > 0 || h.OrderChanged || h.Failed.Count > h.Failed.Now
+	return h.Change != "" || h.Gained > 0 || h.Lost > 0 || h.OrderChanged || h.BatchChanged || len(h.LostGrants) > 0 || h.Failed.Count > h.Failed.Now
 }
 
 // backlog predicts whether a handler keeps up with a rate of events.

@@ -122,6 +122,23 @@ func TestGainedAndLostDeliveries(t *testing.T) {
 	}
 }
 
+func TestLostGrantsAndBatches(t *testing.T) {
+	l := newLog(t, 1, func(int) (string, string) { return "paid", "s" })
+	cfg := l.config()
+	cfg.Present.Handlers = map[string]plan.Handler{"batch": {Takes: takes("paid"), Batch: 100}, "alone": {Takes: takes("paid")},
+		"grants": {Takes: takes("paid"), Missing: []string{"http"}}, "same": {Takes: takes("paid"), Missing: []string{"http"}, Batch: 7}}
+	cfg.Next.Handlers = map[string]plan.Handler{"batch": {Takes: takes("paid"), Batch: 50}, "alone": {Takes: takes("paid"), Batch: 1},
+		"grants": {Takes: takes("paid"), Missing: []string{"http", "kv"}}, "same": {Takes: takes("paid"), Missing: []string{"http"}, Batch: 7}}
+	made := mustMake(t, cfg)
+	var got []string
+	for _, h := range made.Handlers {
+		got = append(got, fmt.Sprint(h.Plugin, " ", h.Batch, h.BatchChanged, h.LostGrants))
+	}
+	if got, want := strings.Join(got, ", "), "batch 50 true [], grants 1 false [kv], alone 1 false [], same 7 false []"; got != want || !made.Differs {
+		t.Errorf("got %s, differs is %v, want %s", got, made.Differs, want)
+	}
+}
+
 func TestNoDifference(t *testing.T) {
 	l := newLog(t, 10, func(int) (string, string) { return "paid", "s" })
 	cfg := l.config()

@@ -72,7 +72,21 @@ func (t *tally) handler(name string) wire.PlannedHandler {
 		Failed:  wire.PlannedFailures{Count: t.failed, Now: t.failsNow, Events: t.errors.list()},
 		OrderBy: t.next.OrderBy, OrderChanged: t.known && t.planned && t.present.OrderBy != t.next.OrderBy,
 		HottestKeys: t.keys.hottest(t.wouldTake),
+		Batch:       max(1, t.next.Batch), BatchChanged: t.known && t.planned && max(1, t.present.Batch) != max(1, t.next.Batch),
+		LostGrants: t.lostGrants(),
 	}
+}
+
+// lostGrants returns the capabilities that the handler requests and is not granted any more, or
+// requests for the first time.
+func (t *tally) lostGrants() []string {
+	lost := []string{}
+	for _, name := range t.next.Missing {
+		if !slices.Contains(t.present.Missing, name) {
+			lost = append(lost, name)
+		}
+	}
+	return lost
 }
 
 // change says how the handler itself changes.

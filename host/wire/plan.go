@@ -26,7 +26,7 @@ type ConfigPlan struct {
 	Examined   uint64           `json:"examined"`   // of them; fewer than Events: a sample, spread evenly
 	Unreadable uint64           `json:"unreadable"` // of the examined ones, which count nowhere
 	Limit      string           `json:"limit"`      // what ended the examination early: events, time or ""
-	Differs    bool             `json:"differs"`    // deliveries are gained or lost, or more events or conditions fail
+	Differs    bool             `json:"differs"`    // deliveries, grants or batches differ, or more events or conditions fail
 	Handlers   []PlannedHandler `json:"handlers"`   // those that differ first
 	Refused    PlannedRefusals  `json:"refused"`    // by the schemas of the new configuration
 	Unknown    []PlannedUnknown `json:"unknown"`    // handlers about which nothing can be said
@@ -45,6 +45,9 @@ type PlannedHandler struct {
 	Failed       PlannedFailures `json:"failed"`
 	OrderBy      string          `json:"order_by"` // of the new configuration; "" for no order
 	OrderChanged bool            `json:"order_changed"`
+	Batch        int             `json:"batch"` // events of one call at most, under the new configuration; 1 is one at a time
+	BatchChanged bool            `json:"batch_changed"`
+	LostGrants   []string        `json:"lost_grants"`                   // capabilities that it requests, and that it is not granted then: it waits for approval
 	HottestKeys  []PlannedKey    `json:"hottest_keys"`                  // up to 5, of OrderBy
 	Backlog      *PlannedBacklog `json:"backlog" jsonschema:"nullable"` // null for a handler that is removed
 }

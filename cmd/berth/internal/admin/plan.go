@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -127,10 +128,10 @@ func (a app) printPlan(p wire.ConfigPlan) error {
 	for _, h := range p.Handlers {
 		a.printEvents(fmt.Sprintf("%s would gain %s", h.Plugin, deliveries(h.Gained)), h.Gained, h.GainedEvents)
 		a.printEvents(fmt.Sprintf("%s would lose %s", h.Plugin, deliveries(h.Lost)), h.Lost, h.LostEvents)
-		if h.Failed.Count > 0 {
-			a.printEvents(fmt.Sprintf("a condition of %s could not be evaluated for %s (now: %d), which it would not get",
-				h.Plugin, count(h.Failed.Count, "event"), h.Failed.Now), h.Failed.Count, h.Failed.Events)
-		}
+	}
+	for _, f := range failures(p.Handlers) {
+		a.printEvents(fmt.Sprintf("a condition of %s could not be evaluated for %s (now: %d), which it would not get",
+			strings.Join(f.plugins, ", "), count(f.Count, "event"), f.Now), f.Count, f.Events)
 	}
 	a.printEvents(fmt.Sprintf("the schema of its type would refuse %s (now: %d)", count(p.Refused.Count, "event"), p.Refused.Now),
 		p.Refused.Count, p.Refused.Events)
@@ -188,7 +189,38 @@ func changes(h wire.PlannedHandler) string {
 	if h.OrderChanged {
 		list = append(list, "order by "+cmp.Or(h.OrderBy, "nothing"))
 	}
+	if h.BatchChanged {
+		list = append(list, fmt.Sprintf("batches of %d", h.Batch))
+	}
+	if len(h.LostGrants) > 0 {
+		list = append(list, "without the grant of "+strings.Join(h.LostGrants, ", "))
+	}
 	return strings.Join(list, ", ")
+}
+
+// failed are the events for which a condition of each of some handlers cannot be evaluated.
+type failed struct {
+	wire.PlannedFailures
+	plugins []string
+}
+
+// failures returns the failures of the handlers; handlers with the same ones, such as those of a
+// route, are together.
+func failures(handlers []wire.PlannedHandler) (list []failed) {
+	for _, h := range handlers {
+		if h.Failed.Count == 0 {
+			continue
+		}
+		i := slices.IndexFunc(list, func(f failed) bool {
+			return f.Count == h.Failed.Count && f.Now == h.Failed.Now && slices.Equal(f.Events, h.Failed.Events)
+		})
+		if i < 0 {
+			list = append(list, failed{h.Failed, []string{h.Plugin}})
+		} else {
+			list[i].plugins = append(list[i].plugins, h.Plugin)
+		}
+	}
+	return list
 }
 
 // printEvents prints samples of a kind of events, if there are any.
