@@ -208,3 +208,29 @@ func TestTokensAreWhereTheHostHasThem(t *testing.T) {
 		t.Errorf("alone again: got %v, %v", tokens, err)
 	}
 }
+
+// Commands name the host in the audit log by what its start has left in the data directory.
+func TestHostNameOfADataDirectory(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "berth.yaml")
+	put := func(bus string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(bus+"cluster: {name: berth-1}\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("bus: {engine: postgres, postgres: {url: 'postgres://berth@db/berth'}}\n")
+	if got := engine.HostName(dir); got != "" {
+		t.Errorf("before a start: got %q", got)
+	}
+	if err := engine.Mark(dir, path, true); err != nil {
+		t.Fatal(err)
+	}
+	if got := engine.HostName(dir); got != "berth-1" {
+		t.Errorf("got %q", got)
+	}
+	put("")
+	if got := engine.HostName(dir); got != "" {
+		t.Errorf("with another engine: got %q", got)
+	}
+}
