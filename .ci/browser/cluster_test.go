@@ -147,6 +147,15 @@ func TestClusterHostIsDrained(t *testing.T) {
 	}
 }
 
+// A handler that another host runs is as it should be.
+func TestClusterStandbyNeedsNobody(t *testing.T) {
+	h, _, _ := startCluster(t)
+	b := h.open(t, wide).login(h.token)
+	b.visit("/handlers")
+	b.sees("tbody", "standby")
+	b.sees("main", "3, none needs you")
+}
+
 func TestClusterHasNoActionsForReaders(t *testing.T) {
 	h, _, _ := startCluster(t)
 	token := h.newToken("viewer", "read")

@@ -449,7 +449,7 @@ func (c *Cluster) Ready() error {
 	case !c.joined:
 		return fault.New(fault.Unavailable, "this host has not joined the cluster yet: the database has not answered")
 	case now-c.renewed >= LeaseFor:
-		return fault.New(fault.Unavailable, "this host is cut off from the cluster's database: it has not answered for %s; other hosts run the handlers",
+		return fault.New(fault.Unavailable, "this host is cut off from the cluster's database: it has not answered for %s; hosts that reach it run the handlers",
 			(now - c.renewed).Round(time.Second))
 	}
 	return nil
