@@ -473,7 +473,7 @@ func (p *parts) Plan(_ context.Context, in wire.NewPlan) (wire.ConfigPlan, error
 		err = fault.Field("max_events", "is too large")
 	}
 	return wire.ConfigPlan{Events: 7, Limit: in.Against, Handlers: []wire.PlannedHandler{{Plugin: "order-audit", GainedEvents: []wire.PlannedEvent{},
-		LostEvents: []wire.PlannedEvent{}, Failed: wire.PlannedFailures{Events: []wire.PlannedEvent{}}, HottestKeys: []wire.PlannedKey{},
+		LostEvents: []wire.PlannedEvent{}, LostGrants: []string{}, Failed: wire.PlannedFailures{Events: []wire.PlannedEvent{}}, HottestKeys: []wire.PlannedKey{},
 		Backlog: &wire.PlannedBacklog{}}}, Refused: wire.PlannedRefusals{Events: []wire.PlannedEvent{}}, Unknown: []wire.PlannedUnknown{}}, err
 }
 

@@ -7,6 +7,7 @@ import (
 	"github.com/berth-host/berth/host/api/describe"
 	"github.com/berth-host/berth/host/api/search"
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -60,8 +61,14 @@ func cursorOf(seq uint64) *string { return new(strconv.FormatUint(seq, 10)) }
 func (s *Server) showTree(r *request) (any, error) {
 	r.reserveAnswer(event.MaxSize)
 	rec, err := s.eventAt(r)
+	var due time.Time
+	if fault.Is(err, fault.NotFound) {
+		if later, e := s.cfg.Events.Schedule.ScheduledEvent(r.ctx(), r.param("event_id")); e == nil && later.Cancelled.IsZero() {
+			rec, due, err = event.Record{Event: later.Event}, later.Due, nil
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
-	return s.searcher.Tree(r.ctx(), rec)
+	return s.searcher.Tree(r.ctx(), rec, due)
 }

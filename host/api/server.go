@@ -88,7 +88,7 @@ func New(cfg Config) (*Server, error) {
 		refusals: refusals{rate: rate.NewLimiter(refusalRate, refusalBurst)},
 		allow:    make(map[string][]string),
 	}
-	s.searcher = search.Searcher{Log: cfg.Events.Log, Deliveries: cfg.Events.Deliveries, Handlers: s.pluginNames,
+	s.searcher = search.Searcher{Log: cfg.Events.Log, Schedule: cfg.Events.Schedule, Deliveries: cfg.Events.Deliveries, Handlers: s.pluginNames,
 		DeadLetters: cfg.Events.DeadLetters, Retries: cfg.Actions}
 	s.hostName, _ = os.Hostname() // only shown
 	cfg.Guard.Sessions = s.sessions

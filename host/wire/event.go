@@ -23,14 +23,15 @@ type EventTree struct {
 // EventNode is an event of a chain, with the events that it has caused.
 type EventNode struct {
 	EventID        string          `json:"event_id"`
-	Seq            uint64          `json:"seq"`
+	Seq            uint64          `json:"seq"`              // 0: it is not due yet
+	DueAt          *time.Time      `json:"due_at,omitempty"` // of an event that is not due yet
 	EventType      string          `json:"event_type"`
 	Subject        string          `json:"subject"`
 	Source         string          `json:"source"`
 	Time           time.Time       `json:"time"`
 	CopyOf         string          `json:"copy_of,omitempty"`         // id of the event that it is an edited copy of
-	DeliveryCounts *DeliveryCounts `json:"delivery_counts,omitempty"` // absent when there was no time to count them
-	Children       []EventNode     `json:"children"`                  // in the order of the log
+	DeliveryCounts *DeliveryCounts `json:"delivery_counts,omitempty"` // absent when there was no time to count them, and before the event is due
+	Children       []EventNode     `json:"children"`                  // in the order of the log, then those that are not due yet
 }
 
 // EventRetry is the body of POST /api/v1/events/{event_id}/retry.

@@ -61,7 +61,8 @@ func eventActions() []openapi.Operation {
 		Schema: map[string]any{"type": "string", "format": "uuid"}}}
 	return []openapi.Operation{
 		{Method: http.MethodGet, Path: path + "/tree", ID: "getEventTree", Tag: tagEvents, Summary: "Show the chain that an event belongs to",
-			Description: "The event that began it, and what that has caused, directly and indirectly: by causation_id, or as an edited copy. The " +
+			Description: "The event that began it, and what that has caused, directly and indirectly: by causation_id, or as an edited copy. Events " +
+				"that are not due yet have due_at and the Seq 0. The " +
 				"bounds are those of listEvents, and " + strconv.Itoa(search.MaxNodes) + " events; truncated says that there may be more. The events " +
 				"between the beginning and this one are always there.",
 			Parameters: parameters, Answers: answers(http.StatusOK, wire.EventTree{})},

@@ -53,9 +53,15 @@ type Retries interface {
 	Retrying(ctx context.Context, handler string, after uint64, limit int) ([]event.Delivery, error)
 }
 
-// Searcher finds events. All fields but the bounds are required.
+// Schedule lists events that are not due yet, the first due first.
+type Schedule interface {
+	ScheduledEvents(ctx context.Context, q event.ScheduledQuery, cursor string) (list []event.Scheduled, next string, err error)
+}
+
+// Searcher finds events. All fields but the bounds and Schedule are required.
 type Searcher struct {
 	Log         Log
+	Schedule    Schedule // for Tree; nil: there are no events that are not due yet
 	Deliveries  Deliveries
 	DeadLetters DeadLetters
 	Retries     Retries

@@ -287,7 +287,7 @@ func TestSearchErrors(t *testing.T) {
 			t.Errorf("%+v: got %v", f, err)
 		}
 	}
-	if _, err := h.searcher().Tree(t.Context(), h.log[0]); !errors.Is(err, broken) {
+	if _, err := h.searcher().Tree(t.Context(), h.log[0], time.Time{}); !errors.Is(err, broken) {
 		t.Errorf("of a tree: got %v", err)
 	}
 }
@@ -383,7 +383,7 @@ func TestTree(t *testing.T) {
 	leaf := add("leaf", "one", event.Origin{})
 	add("copy", "", event.Origin{CopyOf: leaf.Event.ID()})
 	for _, from := range []event.Record{root, one, leaf, h.log[len(h.log)-1]} {
-		tree, err := h.searcher().Tree(t.Context(), from)
+		tree, err := h.searcher().Tree(t.Context(), from, time.Time{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -410,7 +410,7 @@ func TestTreeIsBounded(t *testing.T) {
 	s := h.searcher()
 	s.MaxExamined = 10
 	for from, want := range map[*event.Record]string{&root: "root", &late: "root(late)"} {
-		tree, err := s.Tree(t.Context(), *from)
+		tree, err := s.Tree(t.Context(), *from, time.Time{})
 		if got := shape(names, tree.Root); err != nil || got != want || !tree.Truncated {
 			t.Errorf("got %s, truncated %v, %v, want %s", got, tree.Truncated, err, want)
 		}
@@ -420,7 +420,7 @@ func TestTreeIsBounded(t *testing.T) {
 	for range 2 * search.MaxNodes {
 		wide.add(event.Draft{Type: "t", CorrelationID: "chain", CausationID: root.Event.ID()}, event.Origin{})
 	}
-	tree, err := wide.searcher().Tree(t.Context(), root)
+	tree, err := wide.searcher().Tree(t.Context(), root, time.Time{})
 	if err != nil || len(tree.Root.Children) != search.MaxNodes-1 || !tree.Truncated {
 		t.Errorf("got %d events below the root, truncated %v, %v", len(tree.Root.Children), tree.Truncated, err)
 	}
@@ -434,7 +434,7 @@ func TestTreeOfClaims(t *testing.T) {
 	byKey := h.add(event.Draft{Type: "t", CausationID: "k"}, event.Origin{})
 	gone := h.add(event.Draft{Type: "t", CausationID: "gone"}, event.Origin{})
 	for _, rec := range []event.Record{self, byKey, gone} {
-		tree, err := h.searcher().Tree(t.Context(), rec)
+		tree, err := h.searcher().Tree(t.Context(), rec, time.Time{})
 		if err != nil || tree.Root.EventID != rec.Event.ID() || len(tree.Root.Children) != 0 {
 			t.Errorf("got %+v, %v", tree, err)
 		}

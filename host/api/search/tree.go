@@ -26,10 +26,10 @@ func newNode(rec event.Record) *node {
 }
 
 // Tree returns the chain of events that an event belongs to: the event that began it, and
-// what that has caused, directly and indirectly. An edited copy counts as caused by the
-// event that it is a copy of. A chain that is longer than the bounds of a request, or than
+// what that has caused, directly and indirectly, also what is not due yet. An edited copy counts
+// as caused by the event that it is a copy of. due is when an event is due that has no Seq. A chain that is longer than the bounds of a request, or than
 // MaxNodes, is truncated; the way from its root to the event is never left out.
-func (s *Searcher) Tree(ctx context.Context, rec event.Record) (wire.EventTree, error) {
+func (s *Searcher) Tree(ctx context.Context, rec event.Record, due time.Time) (wire.EventTree, error) {
 	path, err := s.ancestors(ctx, rec)
 	if err != nil {
 		return wire.EventTree{}, err
@@ -38,6 +38,9 @@ func (s *Searcher) Tree(ctx context.Context, rec event.Record) (wire.EventTree, 
 	var above *node
 	for _, rec := range path {
 		n := newNode(rec)
+		if rec.Seq == 0 {
+			n.event.DueAt = &due
+		}
 		byID[n.event.EventID] = n
 		if above != nil {
 			above.children = append(above.children, n)
@@ -46,7 +49,12 @@ func (s *Searcher) Tree(ctx context.Context, rec event.Record) (wire.EventTree, 
 	}
 	root := byID[path[0].Event.ID()]
 	left := s.budget()
-	truncated, err := s.descend(ctx, path[0], byID, &left)
+	truncated := false
+	if path[0].Seq > 0 { // what is not due yet has caused nothing
+		if truncated, err = s.descend(ctx, path[0], byID, &left); err == nil && !truncated {
+			truncated, err = s.descendLater(ctx, path[0], byID, &left)
+		}
+	}
 	if err != nil {
 		return wire.EventTree{}, err
 	}
@@ -71,7 +79,7 @@ func (s *Searcher) ancestors(ctx context.Context, rec event.Record) ([]event.Rec
 		if err != nil {
 			return nil, err
 		}
-		if parent.Event.ID() != cause || parent.Seq >= path[0].Seq { // a producer's text that names something else
+		if parent.Event.ID() != cause || parent.Seq >= path[0].Seq && path[0].Seq > 0 { // a producer's text that names something else
 			break
 		}
 		path = append([]event.Record{parent}, path...)
@@ -101,14 +109,11 @@ func (s *Searcher) descend(ctx context.Context, root event.Record, byID map[stri
 		for _, rec := range list {
 			size.add(rec)
 			from = rec.Seq + 1
-			parent := byID[causeOf(rec)]
-			if parent != nil && byID[rec.Event.ID()] == nil && rec.Event.Metadata().CorrelationID == correlation {
+			if parent := parentOf(rec, byID, correlation); parent != nil {
 				if len(byID) >= MaxNodes {
 					return true, nil
 				}
-				n := newNode(rec)
-				byID[n.event.EventID] = n
-				parent.children = append(parent.children, n)
+				parent.add(newNode(rec), byID)
 			}
 			if left.spend() {
 				more, err := s.Log.Read(ctx, from, 1)
@@ -118,12 +123,59 @@ func (s *Searcher) descend(ctx context.Context, root event.Record, byID map[stri
 	}
 }
 
+// parentOf returns the node that has caused an event which is no node yet, or nil.
+func parentOf(rec event.Record, byID map[string]*node, correlation string) *node {
+	if byID[rec.Event.ID()] != nil || rec.Event.Metadata().CorrelationID != correlation {
+		return nil
+	}
+	return byID[causeOf(rec)]
+}
+
+func (n *node) add(child *node, byID map[string]*node) {
+	byID[child.event.EventID] = child
+	n.children = append(n.children, child)
+}
+
+// descendLater adds the events that are not due yet and that the nodes have caused, the first due
+// first.
+func (s *Searcher) descendLater(ctx context.Context, root event.Record, byID map[string]*node, left *budget) (truncated bool, err error) {
+	if s.Schedule == nil {
+		return false, nil
+	}
+	correlation := root.Event.Metadata().CorrelationID
+	var size chunk
+	for cursor := ""; ; {
+		list, next, err := s.Schedule.ScheduledEvents(ctx, event.ScheduledQuery{Limit: size.next()}, cursor)
+		if err != nil {
+			return false, err
+		}
+		for i, e := range list {
+			rec := event.Record{Event: e.Event}
+			size.add(rec)
+			if parent := parentOf(rec, byID, correlation); parent != nil {
+				if len(byID) >= MaxNodes {
+					return true, nil
+				}
+				child := newNode(rec)
+				child.event.DueAt = &e.Due
+				parent.add(child, byID)
+			}
+			if left.spend() {
+				return i+1 < len(list) || next != "", nil
+			}
+		}
+		if cursor = next; cursor == "" {
+			return false, nil
+		}
+	}
+}
+
 // nodeOf converts a node and those below it. Deliveries are counted until a time, and those of
 // an event that has left the log meanwhile are not.
 func (s *Searcher) nodeOf(ctx context.Context, n *node, until time.Time) (wire.EventNode, error) {
 	out := n.event
 	out.Children = make([]wire.EventNode, 0, len(n.children))
-	if time.Now().Before(until) {
+	if out.Seq > 0 && time.Now().Before(until) {
 		records, err := s.Log.Read(ctx, out.Seq, 1)
 		if err != nil {
 			return out, err

@@ -31,8 +31,8 @@ func (a app) tree() *cobra.Command {
 			})
 		})
 	cmd.Long = `Show the chain of events that an event belongs to: the event that began it, and
-what that has caused, directly and indirectly. A star marks the event that was
-asked for.`
+what that has caused, directly and indirectly, with what is not due yet. A star marks
+the event that was asked for.`
 	cmd.Flags().BoolVar(&byKey, "by-key", false, "ID is an idempotency key, even if it is written as an event id")
 	return cmd
 }
@@ -47,8 +47,11 @@ func (a app) printNode(n wire.EventNode, asked string, depth int) {
 	if n.CopyOf != "" {
 		copied = "  (an edited copy)"
 	}
-	a.Print("%s%s%s  %s  %s  by %s  %s%s\n", mark, strings.Repeat("  ", min(depth, 40)), n.EventID, n.EventType, n.Subject, n.Source,
-		counts(n.DeliveryCounts), copied)
+	became := counts(n.DeliveryCounts)
+	if n.DueAt != nil {
+		became = "due at " + due(n.DueAt)
+	}
+	a.Print("%s%s%s  %s  %s  by %s  %s%s\n", mark, strings.Repeat("  ", min(depth, 40)), n.EventID, n.EventType, n.Subject, n.Source, became, copied)
 	for _, child := range n.Children {
 		a.printNode(child, asked, depth+1)
 	}

@@ -248,7 +248,7 @@ function tree(answer, here) {
     const tone = counts.dead ? "bad" : (counts.ok ?? 0) < all ? "wait" : "ok";
     const text = [n.event_type, n.subject].filter(Boolean).join(" ");
     return h("li", {}, n.event_id === here ? h("b", {}, text) : link("/events/" + encodeURIComponent(n.event_id), text), " ",
-      n.source && n.source !== "api" ? h("span", { class: "dim" }, `by ${n.source} `) : null, all ? pill(tone, `${short(counts.ok ?? 0)} of ${short(all)}`) : null,
+      n.source && n.source !== "api" ? h("span", { class: "dim" }, `by ${n.source} `) : null, all ? pill(tone, `${short(counts.ok ?? 0)} of ${short(all)}`) : null, n.due_at ? [h("span", { class: "dim" }, "due "), when(n.due_at)] : null,
       n.children?.length ? h("ul", { class: "tree" }, n.children.map(node)) : null);
   };
   return [h("ul", { class: "tree" }, node(answer.root)), answer.truncated ? h("p", { class: "dim" }, "There are more: the list has them.") : null];

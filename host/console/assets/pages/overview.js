@@ -116,6 +116,7 @@ function machine(o) {
       h("span", { class: "dim" }, `of ${bytes(o.disk.total_bytes)}; the store has ${bytes(o.disk.store_bytes)}`)]),
     entry("Memory of the host", bytes(o.memory_bytes)),
     entry(link("/dead-letters", "Dead letters"), num(o.dead_letters)),
+    entry(link("/schedules", "Events not due yet"), num(o.scheduled)),
     entry(link("/operations", "Operations running"), num(o.operations)),
     entry("Started", clock(o.started_at)),
   ];
