@@ -92,7 +92,8 @@ type Cluster struct {
 	number      uint64 // of the newest renewal that was sent
 	applied     uint64 // and of the one that the view is of
 	renewed     time.Duration
-	joined      bool // a renewal was confirmed
+	renewedAt   time.Time // the same, to be shown
+	joined      bool      // a renewal was confirmed
 	draining    bool
 	leaving     bool
 	rival       *spec.Beating // a member of the same name that was there before this one
@@ -283,7 +284,7 @@ func (c *Cluster) applyView(r beatResult) (changed bool) {
 		return false // a later one has returned before
 	}
 	changed = !maps.Equal(c.view.Revisions, r.view.Revisions)
-	c.applied, c.view, c.renewed = r.number, r.view, r.sent
+	c.applied, c.view, c.renewed, c.renewedAt = r.number, r.view, r.sent, time.Now()
 	c.sight.see(r.received, r.view.Members)
 	if c.cutOff {
 		c.cutOff = false
@@ -449,8 +450,8 @@ func (c *Cluster) Ready() error {
 	case !c.joined:
 		return fault.New(fault.Unavailable, "this host has not joined the cluster yet: the database has not answered")
 	case now-c.renewed >= LeaseFor:
-		return fault.New(fault.Unavailable, "this host is cut off from the cluster's database: it has not answered for %s; hosts that reach it run the handlers",
-			(now - c.renewed).Round(time.Second))
+		return fault.New(fault.Unavailable, "this host is cut off from the cluster's database: it last answered at %s; hosts that reach it run the handlers",
+			c.renewedAt.UTC().Format(time.TimeOnly+" UTC"))
 	}
 	return nil
 }

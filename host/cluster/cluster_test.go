@@ -224,10 +224,14 @@ func TestHostThatIsCutOffFencesItself(t *testing.T) {
 			t.Errorf("the units are stopped after %v", took+stopped)
 		}
 		w.run(time.Second)
-		if err := a.cluster.Ready(); !fault.Is(err, fault.Unavailable) || !strings.Contains(err.Error(), "cut off") {
-			t.Errorf("Ready: got %v, want cut off", err)
+		first := a.cluster.Ready()
+		if !fault.Is(first, fault.Unavailable) || !strings.Contains(first.Error(), "cut off") {
+			t.Errorf("Ready: got %v, want cut off", first)
 		}
 		w.run(time.Minute)
+		if err := a.cluster.Ready(); err == nil || err.Error() != first.Error() { // a probe logs what has changed
+			t.Errorf("Ready: got %v, then %v", first, err)
+		}
 		w.mu.Lock()
 		a.cut = false
 		w.mu.Unlock()
