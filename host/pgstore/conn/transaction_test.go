@@ -2,6 +2,7 @@ package conn_test
 
 import (
 	"context"
+	"fmt"
 	"errors"
 	"strings"
 	"sync"
@@ -193,7 +194,13 @@ func TestUnconfirmedCommit(t *testing.T) {
 	t.Cleanup(func() { pgtest.Exec(t, `ALTER SYSTEM RESET synchronous_standby_names`, `SELECT pg_reload_conf()`) })
 	waitFor(t, db, `SELECT (current_setting('synchronous_standby_names') <> '')::int`)
 	written := make(chan error, 1)
-	go func() { written <- add(t.Context(), db, "m") }()
+	go func() {
+		var err error
+		for n := 0; err == nil; n++ { // the first ones can come before all of the server knows the setting
+			err = add(t.Context(), db, fmt.Sprint("m", n))
+		}
+		written <- err
+	}()
 	const waiting = `FROM pg_stat_activity WHERE wait_event = 'SyncRep'`
 	waitFor(t, db, `SELECT count(*) `+waiting)
 	pgtest.Exec(t, `SELECT pg_cancel_backend(pid) `+waiting)
