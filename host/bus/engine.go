@@ -37,7 +37,8 @@ type Log interface {
 	// Status returns the size of the log: exactly, and without counting.
 	Status(ctx context.Context) (event.LogStatus, error)
 	// SetMaxBytes bounds Status.Bytes for what publishers append; 0 is no bound.
-	// Children, which come with an outcome, are exempt.
+	// Children, which come with an outcome, are exempt. Events that are not due yet, children
+	// included, have half of it: beyond that each is refused alone; see event.FitScheduled.
 	SetMaxBytes(bytes int64)
 
 	// Event returns the event with this id or, without one, with this idempotency

@@ -94,3 +94,35 @@ func TestUpgrade(t *testing.T) {
 		})
 	}
 }
+
+// TestUpgradeCountsScheduledBytes upgrades a file of schema 13, which has an event that is not due
+// yet and a cancelled one.
+func TestUpgradeCountsScheduledBytes(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "berth.db")
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := schema.Upgrade(t.Context(), db, path, 13); err != nil {
+		t.Fatal(err)
+	}
+	waiting, cancelled := makeEvent(t, "waiting"), makeEvent(t, "cancelled")
+	for i, ev := range []*event.Event{waiting, cancelled} {
+		m := ev.Metadata()
+		if _, err := db.Exec(`INSERT INTO scheduled (due, accepted_at, cancelled_at, event_id, idempotency_key, type, subject, envelope, origin)
+			VALUES (1 << 62, 1, ?, ?, ?, ?, ?, ?, '')`, i, m.EventID, m.IdempotencyKey, string(ev.Type()), m.Subject, ev.Envelope()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Open(t.Context(), Config{Window: newWindow(), Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if st, err := s.Status(t.Context()); err != nil || st.ScheduledBytes != waiting.Size() || st.Bytes != waiting.Size()+cancelled.Size() {
+		t.Errorf("got %+v, %v, want %d scheduled bytes", st, err, waiting.Size())
+	}
+}

@@ -239,3 +239,32 @@ func TestServerIsKilledDuringMoves(t *testing.T) {
 		t.Errorf("got %+v, %v", st, err)
 	}
 }
+
+// TestMigrationCountsBytes adds the count to a schema that has an event that is not due yet and a
+// cancelled one.
+func TestMigrationCountsBytes(t *testing.T) {
+	name := pgtest.Schema(t)
+	db, err := conn.Open(t.Context(), conn.Config{URL: pgtest.URL(t), Schema: name, Migrations: []string{conn.Units + pglog.Schema + timed.Schema}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	waiting := logtest.Make(t, event.Draft{IdempotencyKey: "waiting"})
+	err = db.Write(t.Context(), "insert", func(ctx context.Context, tx pgx.Tx) error {
+		for i, ev := range []*event.Event{waiting, logtest.Make(t, event.Draft{IdempotencyKey: "cancelled"})} {
+			m := ev.Metadata()
+			if _, err := tx.Exec(ctx, `INSERT INTO scheduled (due, accepted_at, cancelled_at, event_id, idempotency_key, type, subject, envelope, origin)
+				VALUES ($1, 1, $2, $3, $4, $5, $6, $7, '')`, time.Now().Add(time.Hour).UnixNano(), i, []byte(m.EventID), []byte(m.IdempotencyKey),
+				string(ev.Type()), []byte(m.Subject), []byte(ev.Envelope())); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	db.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if st, err := open(t, name).Status(t.Context()); err != nil || st.ScheduledBytes != waiting.Size() {
+		t.Errorf("got %+v, %v, want %d scheduled bytes", st, err, waiting.Size())
+	}
+}
