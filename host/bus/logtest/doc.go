@@ -36,7 +36,7 @@
 // SetMaxBytes is refused as a whole with event.LogFull, also in a race ("a full log",
 // "a full log for many"); a lowered bound removes nothing. Children are exempt, since
 // handlers must be able to finish events for any to be trimmed ("children of a full
-// log"). An engine trims nothing by itself: the retention decides, by Cursors, Status
+// log"), but not those that are due later (package scheduletest). An engine trims nothing by itself: the retention decides, by Cursors, Status
 // and SeqAt. The time of an append never decreases along the log ("times"). When it is
 // event.ClockSlack ahead of the clock, which was set back, Trim replaces the future
 // timestamps by the present one; otherwise no retention would remove these events
