@@ -211,7 +211,7 @@ func (i *Installer) Pins() []spec.Pin {
 	i.cfg.Logger.Error("installed plugins not run", "error", refusal, "plugins", len(installed))
 	for _, name := range slices.Sorted(maps.Keys(installed)) {
 		p := i.pinOf(name, installed[name])
-		p.Refusal = refusal
+		p.Refusal = fault.Public(refusal, err)
 		pins = append(pins, p)
 	}
 	return pins

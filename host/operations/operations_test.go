@@ -301,7 +301,7 @@ func TestErrorsFailAnOperation(t *testing.T) {
 			h := newFakeHost(t, 100)
 			r := setup(t, h)
 			defer closeRunner(t, r)
-			h.failures[tt.call] = fault.New(fault.Exhausted, "the disk is full\nand more")
+			h.failures[tt.call] = &fault.Error{Code: fault.Exhausted, Reason: "the disk is full: db.internal\nand more", Private: "db.internal"}
 			o := ended(t, r, start(t, r, wire.NewOperation{Kind: tt.kind, Rate: 50, Filter: filter{From: "1"}}).ID)
 			if o.State != wire.OperationFailed || o.Reason == "" || !strings.HasSuffix(o.Reason, "the disk is full") || o.FinishedAt == nil {
 				t.Errorf("%+v: got %+v", tt, o)

@@ -73,7 +73,7 @@ func (r *Runner) run(o *operation, prepare func() error) {
 		o.State = wire.OperationDone
 	case errors.Is(err, errClosing): // the next start continues it
 	default:
-		o.State, o.Reason = wire.OperationFailed, event.Headline(err.Error(), maxReason)
+		o.State, o.Reason = wire.OperationFailed, event.Headline(fault.Public(err.Error(), err), maxReason)
 	}
 	if o.State != wire.OperationRunning {
 		o.FinishedAt = new(r.cfg.Now().Round(0).UTC())
@@ -87,7 +87,7 @@ func (r *Runner) run(o *operation, prepare func() error) {
 	switch shown.State {
 	case wire.OperationRunning:
 	case wire.OperationFailed:
-		r.cfg.Logger.Warn("operation failed", "operation", o.ID, "kind", o.Kind, "plugin", o.Plugin, "done", shown.Done, "error", shown.Reason)
+		r.cfg.Logger.Warn("operation failed", "operation", o.ID, "kind", o.Kind, "plugin", o.Plugin, "done", shown.Done, "error", event.Headline(err.Error(), maxReason))
 	default:
 		r.cfg.Logger.Info("operation ended", "operation", o.ID, "kind", o.Kind, "plugin", o.Plugin, "state", shown.State, "done", shown.Done)
 	}

@@ -230,12 +230,12 @@ func (l *loop) conclude(e *entry, j *job, r result) {
 	}
 	var failed *failure
 	if r.err != nil {
-		failed = &failure{target: j.target, reason: r.err.Error(), code: fault.CodeOf(r.err)}
+		failed = &failure{target: j.target, reason: fault.Public(r.err.Error(), r.err), code: fault.CodeOf(r.err)}
 		switch {
 		case r.late:
 			failed.reason = fmt.Sprintf("waiting for processor: it was not checked and compiled within %v", l.m.config.LoadTimeout)
 		case errors.Is(r.err, context.DeadlineExceeded):
-			failed.reason = fmt.Sprintf("it was not ready within %v: %v", l.m.config.LoadTimeout, r.err)
+			failed.reason = fmt.Sprintf("it was not ready within %v: %s", l.m.config.LoadTimeout, failed.reason)
 		}
 		if code := fault.CodeOf(r.err); f != nil && (code == fault.Unavailable || code == fault.Exhausted) {
 			failed.retries = f.retries + 1

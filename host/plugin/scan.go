@@ -206,7 +206,7 @@ func (l *loop) found(f *file, found finding, claimOnly bool) {
 	f.recheck = now.Sub(time.Unix(0, f.state.Newest())).Abs() < 2*time.Second
 	former := f.name
 	if found.claimErr != nil {
-		found.Incomplete = fmt.Sprintf("its events cannot be claimed: %v", found.claimErr)
+		found.Incomplete = "its events cannot be claimed: " + fault.Public(found.claimErr.Error(), found.claimErr)
 		found.retry, found.SHA256 = true, ""
 		f.name = found.Manifest.Name
 	}

@@ -274,7 +274,7 @@ func (r *Runner) note(group []due, receipts []event.Receipt, err error) {
 // refused records a failure. It requires r.mu.
 func (r *Runner) refused(e *entry, err error) {
 	r.failed[e.Name]++
-	e.now.LastError, e.now.LastErrorAt = err.Error(), r.cfg.Now().UTC()
+	e.now.LastError, e.now.LastErrorAt = fault.Public(err.Error(), err), r.cfg.Now().UTC()
 }
 
 // save stores the positions that have changed, and removes those of schedules that are gone.

@@ -327,11 +327,11 @@ func TestFailureIsShownUntilTheNextEvent(t *testing.T) {
 	r := m.start(t, every(time.Minute, ""))
 	step(t, r)
 	m.to("10:01:00")
-	m.publishFails = errors.New("the disk is full")
+	m.publishFails = &fault.Error{Code: fault.Unavailable, Reason: "the connection is lost: dial db.internal", Private: "dial db.internal"}
 	if _, err := r.step(t.Context()); err == nil {
 		t.Fatal("it succeeded")
 	}
-	if s := r.List()[0]; s.LastError != "the disk is full" || s.Failed != 1 || !s.LastErrorAt.Equal(m.clock) {
+	if s := r.List()[0]; s.LastError != "the connection is lost" || s.Failed != 1 || !s.LastErrorAt.Equal(m.clock) {
 		t.Errorf("got %+v", s)
 	}
 	m.publishFails = nil

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/fault"
 )
 
 // Part is a part of a handler that reads the log. It retries.
@@ -58,7 +59,7 @@ func (s *Set) Failed(part Part, err error, readTo uint64, now time.Time) (at str
 		if o.At == "" {
 			o.Since = now
 		}
-		o.At, o.Reason = at, fmt.Sprintf("stuck at %s: %v", at, err)
+		o.At, o.Reason = at, fmt.Sprintf("stuck at %s: %s", at, fault.Public(err.Error(), err))
 	}
 	return at
 }

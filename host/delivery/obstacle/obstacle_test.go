@@ -8,7 +8,19 @@ import (
 
 	"github.com/berth-host/berth/host/delivery/obstacle"
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/fault"
 )
+
+func TestReasonHasNoPrivatePart(t *testing.T) {
+	var s obstacle.Set
+	lost := &fault.Error{Code: fault.Unavailable, Reason: "the connection is lost: dial db.internal", Private: "dial db.internal"}
+	for range 2 {
+		s.Failed(obstacle.Reader, fmt.Errorf("read: %w", lost), 7, time.Now())
+	}
+	if got, want := s.First().Reason, "stuck at event 8: read: the connection is lost"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
 
 func TestObstacle(t *testing.T) {
 	noon := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
