@@ -28,12 +28,12 @@ CREATE TABLE replays (
 );
 `
 
-// Config sets up a State. DB and Event are required.
+// Config sets up a State. DB, Event and LogLimit are required.
 type Config struct {
 	DB *conn.DB
 	// Event returns the event with an id or key; fault.NotFound for none.
 	Event func(ctx context.Context, id string) (event.Record, error)
-	// LogLimit returns the bound of the log's bytes, 0 for none; nil is none.
+	// LogLimit returns the bound of the log's bytes, 0 for none.
 	LogLimit func() int64
 	// Published is called after children of deliveries were committed.
 	Published func(children []event.Receipt)

@@ -89,7 +89,7 @@ function view(ctx, c, only) {
       table({ label: "Handlers and jobs", items: units, key: (u) => u.name, columns: [
         { title: "Handler or job", main: true, cell: (u) => (u.kind === "handler" ? link(handlerUrl(u.name.split("/")[0]), u.name) : [code(u.name), h("span", { class: "dim" }, " job")]) },
         { title: "Runs on", cell: (u) => u.host || (c.problem ? h("span", { class: "dim" }, "not known") : h("span", { class: u.moves_to ? "dim" : "bad-text" }, "no host")) },
-        { title: "Epoch", num: true, hint: "How many times a host has taken it", cell: (u) => num(u.epoch) },
+        { title: "Epoch", num: true, hint: "Grows each time a host takes it", cell: (u) => num(u.epoch) },
         { title: "Note", plain: true, cell: (u) => (c.problem ? null : u.moves_to ? `goes to ${u.moves_to}` : u.host ? null : "no live host takes it") },
       ], empty: h("div", { class: "empty" }, only ? `${only} runs nothing.` : "There is nothing to run yet.") })),
     commands(ctx, [{ label: "Status", cli: "berth cluster status", method: "GET", path: "/cluster" }, ...c.members.slice(0, 1).map((m) => action(c, m))]),
