@@ -249,7 +249,7 @@ func (s *Store) prepare(ctx context.Context, file *datafile.File, cache *kv.Cach
 		s.kvState, err = kv.NewState(ctx, kv.StateConfig{Cache: cache, Reader: s.reader, Closed: s.closed, Coded: s.coded, Send: s.sendKV, Log: s.log})
 	}
 	if err == nil {
-		err = s.refresh()
+		err = s.refresh(ctx)
 	}
 	return s.position(), err
 }

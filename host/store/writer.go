@@ -171,7 +171,7 @@ func (s *Store) writeGroup(ops []*op) {
 		for _, o := range ops {
 			o.err = err
 		}
-		if err := s.refresh(); err != nil {
+		if err := s.reread(); err != nil {
 			s.log.Warn("end of the log not read after a failed write; the next write retries", "error", err)
 		}
 	} else {
@@ -192,7 +192,7 @@ func (s *Store) writeGroup(ops []*op) {
 func (g *group) run() error {
 	s := g.s
 	if s.stale {
-		if err := s.refresh(); err != nil {
+		if err := s.reread(); err != nil {
 			return err
 		}
 	}
@@ -347,11 +347,16 @@ func (s *Store) position() datafile.Position {
 	return datafile.Position{Store: s.id, Seq: s.last(), Writes: s.writes}
 }
 
-// refresh reads the end of the log from the file: at the start, and after a group
-// whose commit may or may not have succeeded.
-func (s *Store) refresh() error {
+// reread reads the end of the log after a group whose commit may or may not have succeeded.
+func (s *Store) reread() error {
 	ctx, cancel := context.WithTimeout(context.Background(), datafile.BusyTimeout+time.Second)
 	defer cancel()
+	return s.refresh(ctx)
+}
+
+// refresh reads the end of the log from the file. At the start that takes long when the file has
+// no index of its keys yet, as after a migration.
+func (s *Store) refresh(ctx context.Context) error {
 	var last, appended, trimmed, writes int64
 	err := s.writer.QueryRowContext(ctx, `SELECT
 		max((SELECT coalesce(max(seq), 0) FROM events), (SELECT coalesce(max(seq), 0) FROM marks)),
