@@ -202,6 +202,7 @@ func TestHostThatIsCutOff(t *testing.T) {
 	}
 	eventually(t, "the host does not run the handler", s.runsEcho)
 	check(t, server.Stop())
+	defer server.Continue() //nolint:errcheck // other tests use it, also after a failure
 	eventually(t, "an event is not refused", func() bool {
 		status, p := one()
 		if strings.Contains(p.Detail, "user=") || strings.Contains(p.Detail, server.Socket()) {

@@ -71,7 +71,7 @@ func guarantees() []guarantee {
 			{name: "parts", guest: "batch_parts", takes: "part", manifest: `"batch":{"max_events":100,"max_wait":"10s"}`, settings: "retry: {backoff: 5ms}"}}},
 		{name: "Breaker", engines: allEngines, check: checkBreaker, handlers: []handler{
 			{name: "breaking", guest: "trap_on_event", takes: "breaking",
-				settings: "retry: {max_attempts: 100, backoff: 1ms, max_backoff: 1ms}, breaker: {failures: 2, cooldown: 200ms, max_cooldown: 200ms}"}}},
+				settings: "retry: {max_attempts: 1000, backoff: 1ms, max_backoff: 1ms}, breaker: {failures: 2, cooldown: 200ms, max_cooldown: 200ms}"}}},
 		{name: "New versions", engines: allEngines, check: func(t *testing.T, s *guaranteeHost) { replaceUnderLoad(t, s.engine, 200) }},
 		{name: "Children", engines: allEngines, check: checkChildren, handlers: []handler{
 			{name: "emitting", guest: "emit_children", takes: "parent", manifest: `"capabilities":[{"name":"emit","event_types":["child"],"reason":"children"}]`,
