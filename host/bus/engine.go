@@ -38,7 +38,8 @@ type Log interface {
 	Status(ctx context.Context) (event.LogStatus, error)
 	// SetMaxBytes bounds Status.Bytes for what publishers append; 0 is no bound.
 	// Children, which come with an outcome, are exempt. Events that are not due yet, children
-	// included, have half of it: beyond that each is refused alone; see event.FitScheduled.
+	// included, have half of it: beyond that a published one is refused alone, and a delivery with
+	// all of its children; see event.FitScheduled.
 	SetMaxBytes(bytes int64)
 
 	// Event returns the event with this id or, without one, with this idempotency

@@ -47,7 +47,7 @@ type PlannedHandler struct {
 	OrderChanged bool            `json:"order_changed"`
 	Batch        int             `json:"batch"` // events of one call at most, under the new configuration; 1 is one at a time
 	BatchChanged bool            `json:"batch_changed"`
-	LostGrants   []string        `json:"lost_grants"`                   // capabilities that it requests, and that it is not granted then: it waits for approval
+	LostGrants   []string        `json:"lost_grants"`                   // capabilities that it requests, and that it is not granted then; it waits if one is required
 	HottestKeys  []PlannedKey    `json:"hottest_keys"`                  // up to 5, of OrderBy
 	Backlog      *PlannedBacklog `json:"backlog" jsonschema:"nullable"` // null for a handler that is removed
 }
