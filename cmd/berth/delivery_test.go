@@ -111,7 +111,7 @@ var deliveryAnswers = map[string]string{
 	"POST /api/v1/events/dead-letters/purge":                               `{"purged":12}`,
 	"POST /api/v1/events/replay":                                           `{"plugin":"fraud-check","from_seq":3,"to_seq":9}`,
 	"POST /api/v1/events/plugins/fraud-check/pause":                        complete[wire.Plugin](`{"name":"fraud-check","state":"paused","reason":"by the operator"}`),
-	"GET /api/v1/events/log": `{"engine":"sqlite","first_seq":3,"last_seq":9,"events":7,"scheduled":0,"bytes":2048,"max_bytes":4096,"oldest_at":"2026-05-01T10:00:00Z","retention_s":608400,` +
+	"GET /api/v1/events/log": `{"engine":"sqlite","first_seq":3,"last_seq":9,"events":7,"scheduled":0,"scheduled_bytes":0,"bytes":2048,"max_bytes":4096,"oldest_at":"2026-05-01T10:00:00Z","retention_s":608400,` +
 		`"handlers":[{"plugin":"fraud-check","lag":2,"cursor":7,"oldest_at":null,"open":1,"dead":3,"lost":5}],"full":true}`,
 	"GET /api/v1/events/01a227c8-ec24-76f7-b0c4-5e2c7f064963": `{"seq":9,"event_type":"order_placed","data":{},` +
 		`"metadata":{"event_id":"01a227c8-ec24-76f7-b0c4-5e2c7f064963"},"deliveries":[` +

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -133,7 +134,11 @@ func TestSeizuresUnderLoad(t *testing.T) {
 	const events, seizures = 1500, 40
 	c, stop := newCluster(t)
 	t.Cleanup(stop)
-	c.engine.fate = func() (before, after bool) { n := rand.IntN(20); return n == 0, n == 1 }
+	var opened atomic.Bool // to open a handler is not what is tried
+	c.engine.fate = func() (before, after bool) {
+		n := rand.IntN(20)
+		return n == 0 && opened.Load(), n == 1 && opened.Load()
+	}
 	var list []*delivery.Dispatcher
 	for range 3 {
 		d := c.host(delivery.Config{})
@@ -147,6 +152,7 @@ func TestSeizuresUnderLoad(t *testing.T) {
 			return event.Outcome{}
 		})()
 	}
+	opened.Store(true)
 	var last *lease
 	for n := range seizures {
 		for range events / seizures {
