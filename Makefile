@@ -16,6 +16,9 @@ FUZZTIME ?= 10s
 EMBEDDED := func: (Host\.Ready|Server\.(Handler|Routes))$$|telemetry/metrics/.*: List$$
 # A package whose tests take longer hangs. On a machine with other work cmd/berth takes twenty minutes.
 HANGS    ?= 40m
+# These take longest, and so begin first: the end then uses every processor.
+LONGEST  := ./cmd/berth ./host/store ./host ./host/api ./host/sandbox ./host/sandbox/meter ./host/pgstore ./host/desk ./host/store/repair
+PACKAGES  = $$(test $$module != . || echo $(LONGEST)) ./...
 BOUNDTIME ?= 20s
 MUTATED  := $(addprefix ./host/,sandbox/wasmbin sandbox/prescan sandbox/meter sandbox sandbox/guestnet plugin event auth \
 	install delivery store bus route config api) ./abi/strictjson
@@ -67,12 +70,12 @@ plugins/%.wasm: FORCE
 	@mv plugins/.$*.tmp $@
 
 test: ## run the tests; needs only Go
-	@$(call each,CGO_ENABLED=0 $(GO) test -timeout $(HANGS) ./...)
+	@$(call each,CGO_ENABLED=0 $(GO) test -timeout $(HANGS) $(PACKAGES))
 	CGO_ENABLED=0 $(GO) test ./.ci/mutate
 
 # With -short properties and long loops do a fifth of what make test does.
 race: ## run the tests with the race detector, shorter; needs a C compiler
-	@$(call each,CGO_ENABLED=1 $(GO) test -race -short -vet=off -timeout $(HANGS) ./...)
+	@$(call each,CGO_ENABLED=1 $(GO) test -race -short -vet=off -timeout $(HANGS) $(PACKAGES))
 
 fuzz: ## run every fuzz target for FUZZTIME
 	@set -e; for module in $(MODULES); do for pkg in $$($(GO) list -C $$module ./...); do \
