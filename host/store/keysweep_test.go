@@ -167,7 +167,11 @@ func TestKeeperSweepsKeys(t *testing.T) {
 	}
 	defer s.Close()
 	const round, keep = keys.SweepMin, 2000
-	for r := range 4 {
+	rounds := 4
+	if testing.Short() {
+		rounds = 2
+	}
+	for r := range rounds {
 		list := make([]*event.Event, 256)
 		for range round / len(list) {
 			for k := range list {
