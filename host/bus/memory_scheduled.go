@@ -45,9 +45,13 @@ func (m *Memory) scheduled(ev *event.Event) (r event.Receipt, yes bool) {
 	if first, found := s.keys[key]; found {
 		return first.Repeated(ev), true
 	}
+	deferral := ev.Deferral()
+	if deferral.IsZero() {
+		return r, false
+	}
 	now := m.now().UTC()
-	due := ev.Deferral().Due(now)
-	if ev.Deferral().IsZero() || !due.After(now) {
+	due := deferral.Due(now)
+	if !due.After(now) {
 		return r, false
 	}
 	if err := event.FitScheduled(s.bytes, ev.Size(), m.maxBytes.Load()); err != nil {
