@@ -369,7 +369,7 @@ func (w *world) await(limit time.Duration, what string, holds func() bool) time.
 			w.t.Fatalf("after %v: not %s: owners %v", limit, what, w.owners())
 		}
 		w.check()
-		time.Sleep(5 * time.Millisecond)
+		time.Sleep(5 * time.Millisecond) // of the test's own clock
 	}
 	return time.Since(since)
 }

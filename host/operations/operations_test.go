@@ -209,7 +209,7 @@ func TestWholeReplay(t *testing.T) {
 			state        wire.OperationState
 		}{{10, 0, wire.OperationRunning}, {35, 25, wire.OperationRunning}, {80, 50, wire.OperationDone}} {
 			h.do(func() { h.cursor = step.cursor })
-			time.Sleep(1500 * time.Millisecond)
+			time.Sleep(1500 * time.Millisecond) // of the test's own clock
 			if o, _ := r.Show(id); o.State != step.state || o.Done != step.done || o.Total != 50 {
 				t.Errorf("at %d: %+v", step.cursor, o)
 			}
@@ -257,7 +257,7 @@ func TestReplacedReplayFails(t *testing.T) {
 		id := start(t, r, wire.NewOperation{Kind: Replay, Filter: filter{From: "11"}}).ID
 		synctest.Wait()
 		h.do(func() { h.cursor = 40 })
-		time.Sleep(1500 * time.Millisecond)
+		time.Sleep(1500 * time.Millisecond) // of the test's own clock
 		h.do(func() { h.cursor = 5 })
 		if o := ended(t, r, id); o.State != wire.OperationFailed || !strings.Contains(o.Reason, "another replay") {
 			t.Errorf("got %+v", o)
@@ -272,7 +272,7 @@ func TestSlowHandlerIsNotFlooded(t *testing.T) {
 		r := setup(t, h)
 		defer closeRunner(t, r)
 		id := start(t, r, wire.NewOperation{Kind: Replay, Filter: filter{From: "1", EventType: "*"}}).ID
-		time.Sleep(time.Minute)
+		time.Sleep(time.Minute) // of the test's own clock
 		o, _ := r.Show(id)
 		n, _ := h.CountRedriven(t.Context(), "pricing", 1, 30_000)
 		if o.State != wire.OperationRunning || n < maxPending || n >= maxPending+maxChunk || !strings.Contains(o.Reason, "it waits") {
@@ -418,7 +418,7 @@ func TestCloseKeepsPosition(t *testing.T) {
 			h := newFakeHost(t, 1000)
 			r := setup(t, h)
 			id := start(t, r, in).ID
-			time.Sleep(2050 * time.Millisecond)
+			time.Sleep(2050 * time.Millisecond) // of the test's own clock
 			h.do(func() { h.cursor += 500 })
 			closeRunner(t, r)
 			before, _ := r.Show(id)
@@ -472,7 +472,7 @@ func TestOperationsContinueOnceHandlersAreLoaded(t *testing.T) {
 		calls := len(h.calls)
 		h.loaded, h.missing = make(chan struct{}), true
 		r = setup(t, h)
-		time.Sleep(time.Minute)
+		time.Sleep(time.Minute) // of the test's own clock
 		if len(h.calls) != calls {
 			t.Errorf("events were given before: %+v", h.calls[calls:])
 		}
@@ -522,7 +522,7 @@ func TestCrashes(t *testing.T) {
 			}
 			id := start(t, r, in).ID
 			for _, ms := range crashes {
-				time.Sleep(time.Duration(ms) * time.Millisecond)
+				time.Sleep(time.Duration(ms) * time.Millisecond) // of the test's own clock
 				synctest.Wait()
 				var stored map[string]event.Document
 				h.do(func() { stored = maps.Clone(h.docs) })

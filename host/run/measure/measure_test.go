@@ -33,7 +33,7 @@ func newHost(t *testing.T, plugins ...wire.Plugin) *host {
 		Log:  func(context.Context) (event.LogStatus, error) { return event.LogStatus{Events: 7}, h.failing },
 		DeadCounts: func(context.Context) (map[string]uint64, error) {
 			h.deadReads++
-			time.Sleep(h.deadTakes)
+			time.Sleep(h.deadTakes) // of the test's own clock
 			return map[string]uint64{"a": 3}, h.failing
 		},
 		Commits:   func() figures.Commits { return figures.Commits{Failed: 1} },
@@ -74,7 +74,7 @@ func TestFiguresAreReadOnceASecond(t *testing.T) {
 		if h.reads != 2 { // New and one Read
 			t.Errorf("it was read %d times", h.reads-1)
 		}
-		time.Sleep(time.Second)
+		time.Sleep(time.Second) // of the test's own clock
 		if f := r.Read(t.Context()); f.Appended != 2 {
 			t.Errorf("after a second: got %d", f.Appended)
 		}
@@ -93,7 +93,7 @@ func TestSlowCountOfDeadLettersIsRare(t *testing.T) {
 			if f := r.Read(t.Context()); f.Handlers[0].Dead != 3 {
 				t.Errorf("got %d dead letters", f.Handlers[0].Dead)
 			}
-			time.Sleep(time.Second)
+			time.Sleep(time.Second) // of the test's own clock
 		}
 		if h.deadReads != 2 {
 			t.Errorf("they were counted %d times in 20 s", h.deadReads)
