@@ -167,13 +167,13 @@ func (m *Memory) change(ctx context.Context, doing, plugin string, c spec.KVChan
 	if c.Compare && (found != (c.Old != nil) || !bytes.Equal(present.bytes, c.Old)) {
 		return fault.New(fault.Conflict, "%s: the value of %q is not the expected one", doing, c.Key)
 	}
-	if c.Value == nil {
-		of.remove(c.Key)
-		return nil
-	}
 	v := memoryValue{c.Value, spec.KVUntil(c.Until)}
 	if c.Compare && v.until == 0 {
 		v.until = present.until
+	}
+	if c.Value == nil || v.expired(now) {
+		of.remove(c.Key)
+		return nil
 	}
 	if _, err := m.grow(plugin, of, 0, c.Key, v.bytes, now); err != nil {
 		return err

@@ -24,8 +24,10 @@ type KVItem struct {
 // KVChange is one write of a key, with what it depends on.
 type KVChange struct {
 	Key   string
-	Value []byte    // nil removes the key, with and without a value
-	Until time.Time // when the value disappears; zero is never or, with Compare, when the present one does
+	Value []byte // nil removes the key, with and without a value
+	// Until is when the value disappears: zero is never or, with Compare, when the present one
+	// does; a time that is over removes the key.
+	Until time.Time
 	// Compare: only if the present value equals Old or, when Old is nil, if there is none.
 	Compare bool
 	Old     []byte

@@ -195,6 +195,7 @@ func (b *Batch) do(ctx context.Context, o *op) (refused, err error) {
 		next = present
 		next.until = o.until
 	}
+	next = b.at(next) // a write whose time is over removes the key
 	refused, err = b.fits(ctx, o.name.plugin, func() int64 { return o.name.sizeOf(next) - o.name.sizeOf(e.present) })
 	if refused == nil && err == nil {
 		b.put(o.name, next)

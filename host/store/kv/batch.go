@@ -191,7 +191,7 @@ func (b *Batch) Apply(w *Write, r Reader) (refused, err error) {
 		}
 		return Conflict(w.Key.Name), nil
 	}
-	next := w.result(present)
+	next := w.result(present).at(b.cache.now)
 	if next.equal(before) {
 		return nil, nil
 	}

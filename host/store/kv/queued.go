@@ -52,7 +52,7 @@ func (c *Cache) Enqueue(w *Write, send func() bool) (q *Queued, sent bool) {
 	if s.suspended[w.Key.Plugin] > 0 || len(w.Value) > maxCached || !cached && w.Kind == Expire {
 		return nil, true
 	}
-	q = &Queued{key: w.Key, value: w.result(present), done: make(chan struct{})}
+	q = &Queued{key: w.Key, value: w.result(present).at(c.now), done: make(chan struct{})}
 	if q.value.found {
 		var fits bool
 		if q.growth, fits = c.account(w.Key.Plugin).take(w.Key, newest, q.value, c.quota); !fits {

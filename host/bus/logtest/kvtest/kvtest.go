@@ -106,7 +106,8 @@ func changes(t *testing.T, s bus.Engine) {
 		{spec.KVChange{}, "", "", time.Time{}},
 		{spec.KVChange{Value: []byte("f"), Until: soon, Compare: true}, "", "f", soon},
 		{spec.KVChange{}, "", "", time.Time{}},
-		{spec.KVChange{Value: []byte("g"), Until: time.Unix(1, 0)}, "", "", time.Time{}}, // its time is over
+		{spec.KVChange{Value: []byte("g"), Until: time.Unix(1, 0)}, "", "", time.Time{}},        // its time is over
+		{spec.KVChange{Value: make([]byte, 1001), Until: time.Unix(1, 0)}, "", "", time.Time{}}, // it takes nothing of the quota
 		{spec.KVChange{Value: []byte("h"), Compare: true}, "", "h", time.Time{}},
 	} {
 		what := fmt.Sprintf("change %d", i)
