@@ -77,17 +77,21 @@ func (s *Server) examine(ctx context.Context, _ struct{}) (wire.Findings, error)
 
 // showDocument is GET /openapi.json.
 func (s *Server) showDocument(c echo.Context) error {
+	doc, err := s.document()
+	if err != nil {
+		return err
+	}
 	header := c.Response().Header()
-	header.Set("ETag", s.document.etag)
+	header.Set("ETag", doc.etag)
 	header.Set("Cache-Control", "no-cache") // the document changes with the version
-	same, err := etag.Unchanged(c.Request(), s.document.etag)
+	same, err := etag.Unchanged(c.Request(), doc.etag)
 	if err != nil {
 		return err
 	}
 	if same {
 		return c.NoContent(http.StatusNotModified)
 	}
-	if err := c.Blob(http.StatusOK, "application/json", s.document.text); err != nil {
+	if err := c.Blob(http.StatusOK, "application/json", doc.text); err != nil {
 		return fmt.Errorf("answer the document: %w", err)
 	}
 	return nil

@@ -50,11 +50,9 @@ type Server struct {
 	table    []Route
 	allow    map[string][]string // the methods of each path, for the header Allow
 
-	hostName string   // of the machine; "" if unknown
-	document struct { // of /openapi.json
-		text []byte
-		etag string // with its quotes
-	}
+	hostName string // of the machine; "" if unknown
+	// document makes /openapi.json at its first request, which few hosts ever get.
+	document  func() (document, error)
 	readiness struct {
 		sync.Mutex
 		said     string // why the host was not ready at the last probe; "" for ready
@@ -98,12 +96,7 @@ func New(cfg Config) (*Server, error) {
 	s.echo.HTTPErrorHandler = s.fail
 	s.echo.Use(s.guarded)
 	s.routes()
-	text, err := describe.Document(cfg.Version, s.scopeOf)
-	if err != nil {
-		return nil, err
-	}
-	sum := sha256.Sum256(text)
-	s.document.text, s.document.etag = text, `"`+hex.EncodeToString(sum[:12])+`"`
+	s.document = sync.OnceValues(s.describe)
 	s.http = &http.Server{
 		Handler:           s.echo,
 		ReadHeaderTimeout: cfg.HeaderTimeout,
@@ -115,6 +108,22 @@ func New(cfg Config) (*Server, error) {
 		ErrorLog:          slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelWarn),
 	}
 	return s, nil
+}
+
+// document is /openapi.json.
+type document struct {
+	text []byte
+	etag string // with its quotes
+}
+
+// describe makes the document.
+func (s *Server) describe() (document, error) {
+	text, err := describe.Document(s.cfg.Version, s.scopeOf)
+	if err != nil {
+		return document{}, err
+	}
+	sum := sha256.Sum256(text)
+	return document{text, `"` + hex.EncodeToString(sum[:12]) + `"`}, nil
 }
 
 // scopeOf returns the scope of an operation of the description.
