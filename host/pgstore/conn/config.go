@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net"
@@ -103,11 +104,29 @@ func settings(cfg Config) (*pgxpool.Config, error) {
 	dialer := &net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, Interval: time.Second, Count: 3}}
 	c.DialFunc = dialer.DialContext
 	c.OnNotice = noteWarning
+	c.AfterConnect = endWithClient
 	// A cancelled statement is cancelled on the server, and the connection stays of use.
 	c.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler {
 		return &pgconn.CancelRequestContextWatcherHandler{Conn: conn, DeadlineDelay: time.Second}
 	}
 	return pool, nil
+}
+
+// loseClient has the server end a session 4 s after the last packet of a host that is gone, with
+// the locks of the session: its limits of time do not run while it awaits the rest of a pipeline.
+// The lease of such a host has ended a second before. tcp_user_timeout counts while an answer is
+// under way, when no keepalive is sent.
+const loseClient = `SET tcp_keepalives_idle = 1; SET tcp_keepalives_interval = 1; SET tcp_keepalives_count = 3; SET tcp_user_timeout = 4000`
+
+// endWithClient sets loseClient for a new connection. These are no parameters of the connection,
+// since a pooler such as PgBouncer refuses those that it does not know. A server that refuses them
+// is used without.
+func endWithClient(ctx context.Context, c *pgconn.PgConn) error {
+	err := c.Exec(ctx, loseClient).Close()
+	if state(err) != "" {
+		return nil
+	}
+	return err
 }
 
 // refusal returns the error of a connection that could not be made at the start.

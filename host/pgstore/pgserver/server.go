@@ -1,6 +1,6 @@
 // Package pgserver runs private PostgreSQL servers, for tests and demos. A server has a directory
-// of its own, listens on a Unix socket in there only, runs as an unprivileged user, and ends with
-// the process that has started it, also when that is killed.
+// of its own, listens on a Unix socket in there only (but see NewTCP), runs as an unprivileged user,
+// and ends with the process that has started it, also when that is killed.
 package pgserver
 
 import (
@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -37,6 +38,7 @@ type Server struct {
 	watch    *exec.Cmd
 	alive    io.Closer // the watchdog ends the server when it is closed
 	settings []string
+	port     int // also in the name of the socket
 }
 
 // ErrNoPrograms means that PostgreSQL is not installed.
@@ -44,12 +46,31 @@ var ErrNoPrograms = errors.New("the programs of PostgreSQL (initdb, postgres) ar
 
 // New makes a database cluster in a new directory and starts a server on it. Settings
 // such as "wal_level=replica" are added to those of postgresql.conf.
-func New(settings ...string) (*Server, error) {
+func New(settings ...string) (*Server, error) { return create(5432, settings) }
+
+// NewTCP is New for a server that listens on a port of the loopback address too; see Address. It can
+// have no Standby.
+func NewTCP(settings ...string) (*Server, error) {
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	port := free.Addr().(*net.TCPAddr).Port
+	if err := free.Close(); err != nil {
+		return nil, err
+	}
+	return create(port, append(settings, "listen_addresses = '127.0.0.1'", "port = "+strconv.Itoa(port)))
+}
+
+// Address returns where a server of NewTCP listens.
+func (s *Server) Address() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)) }
+
+func create(port int, settings []string) (*Server, error) {
 	programs, err := findPrograms()
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{programs: programs, settings: settings}
+	s := &Server{programs: programs, settings: settings, port: port}
 	if s.owner, err = unprivileged(); err != nil {
 		return nil, err
 	}
@@ -89,7 +110,7 @@ func (s *Server) create(data func() error) (err error) {
 // Standby starts another server, which follows this one. When it returns, the commits of this one
 // wait until the standby has written them.
 func (s *Server) Standby() (*Server, error) {
-	b := &Server{programs: s.programs, settings: s.settings, owner: s.owner}
+	b := &Server{programs: s.programs, settings: s.settings, owner: s.owner, port: s.port}
 	err := b.create(func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), readyLimit)
 		defer cancel()
@@ -157,7 +178,7 @@ func (s *Server) Exec(statements ...string) error {
 }
 
 // Socket returns the path of the socket on which the server listens.
-func (s *Server) Socket() string { return filepath.Join(s.dir, ".s.PGSQL.5432") }
+func (s *Server) Socket() string { return filepath.Join(s.dir, fmt.Sprintf(".s.PGSQL.%d", s.port)) }
 
 // findPrograms returns the directory of initdb and postgres, of the newest version.
 func findPrograms() (string, error) {
@@ -299,7 +320,7 @@ func (s *Server) awaitReady() error {
 
 // URL is that of the database postgres, as its superuser.
 func (s *Server) URL() string {
-	return "postgres://berth@/postgres?sslmode=disable&host=" + url.QueryEscape(s.dir)
+	return fmt.Sprintf("postgres://berth@/postgres?sslmode=disable&port=%d&host=%s", s.port, url.QueryEscape(s.dir))
 }
 
 // Kill ends the server and all its processes at once, so that none can write anything more.
