@@ -56,8 +56,8 @@ type Config struct {
 	// Changed, if set, is called with the revisions of the shared documents when one is other than
 	// at the last call, and must return soon.
 	Changed func(revisions map[string]uint64)
-	// CutOff, if set, is called with true when the lease has ended because the ledger did not answer,
-	// and with false when it is renewed again. It must return soon.
+	// CutOff, if set, is called with true when the ledger has not answered for as long as a lease
+	// lasts, and with false when it answers again. It must return soon.
 	CutOff func(cutOff bool)
 	// Hold is how long a host keeps a unit before it gives it away for balance; 0 is 30 s.
 	Hold time.Duration
@@ -92,8 +92,10 @@ type Cluster struct {
 	number      uint64 // of the newest renewal that was sent
 	applied     uint64 // and of the one that the view is of
 	renewed     time.Duration
-	renewedAt   time.Time // the same, to be shown
-	joined      bool      // a renewal was confirmed
+	renewedAt   time.Time     // the same, to be shown
+	joined      bool          // a renewal was confirmed
+	refused     time.Duration // when the newest renewal was sent that the database answered with an error
+	refusal     error         // this error
 	draining    bool
 	leaving     bool
 	rival       *spec.Beating // a member of the same name that was there before this one
@@ -189,7 +191,9 @@ func (c *Cluster) Run(ctx context.Context) error {
 		case r := <-results:
 			underway--
 			if r.err != nil {
-				c.beatFailed(inner, r)
+				if c.beatFailed(inner, r) {
+					c.noteCutOff(false)
+				}
 			} else {
 				c.apply(inner, r)
 				plan(c.nextBeat(last))
@@ -255,14 +259,20 @@ func (c *Cluster) runnable(now time.Duration, units []string) []string {
 	return slices.DeleteFunc(units, func(unit string) bool { return now < c.failed[unit].until })
 }
 
-func (c *Cluster) beatFailed(ctx context.Context, r beatResult) {
+// beatFailed reports whether the database has answered.
+func (c *Cluster) beatFailed(ctx context.Context, r beatResult) (answered bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.stats.BeatFailures++
+	answered = !fault.Is(r.err, fault.Unavailable) && !fault.Is(r.err, fault.Timeout)
+	if answered && r.sent > c.refused {
+		c.refused, c.refusal = r.sent, r.err
+	}
 	if !c.cutOff && ctx.Err() == nil && r.received-c.renewed >= BeginFor {
 		c.cutOff = true
-		c.log.Warn("the lease cannot be renewed: no attempt begins until the database answers", "error", r.err)
+		c.log.Warn("the lease cannot be renewed: no attempt begins until it is", "error", r.err)
 	}
+	return answered
 }
 
 // apply takes over what a renewal has returned.
@@ -365,7 +375,7 @@ func (c *Cluster) watch(ctx context.Context) {
 		c.awake = now
 	}
 	c.watched = now
-	cutOff := now-max(c.renewed, c.awake) >= LeaseFor
+	cutOff := now-max(c.renewed, c.refused, c.awake) >= LeaseFor
 	c.mu.Unlock()
 	if cutOff {
 		c.noteCutOff(true)
@@ -449,6 +459,8 @@ func (c *Cluster) Ready() error {
 		return c.fatal
 	case !c.joined:
 		return fault.New(fault.Unavailable, "this host has not joined the cluster yet: the database has not answered")
+	case now-c.renewed >= LeaseFor && now-c.refused < LeaseFor && c.refusal != nil:
+		return fault.New(fault.Unavailable, "the cluster's database refuses to renew the lease of this host: %w", c.refusal)
 	case now-c.renewed >= LeaseFor:
 		return fault.New(fault.Unavailable, "this host is cut off from the cluster's database: it last answered at %s; hosts that reach it run the handlers",
 			c.renewedAt.UTC().Format(time.TimeOnly+" UTC"))

@@ -113,7 +113,8 @@ func TestNowIsTheClockOfTheDatabase(t *testing.T) {
 	})
 }
 
-// A host says that it is cut off when its lease has ended by that, not when it was stopped itself.
+// A host says that it is cut off when its lease has ended by that, not when it was stopped itself, nor
+// while the database refuses its renewals.
 func TestCutOffHostSaysSo(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		var said []bool
@@ -132,23 +133,36 @@ func TestCutOffHostSaysSo(t *testing.T) {
 				t.Errorf("%s: got %v, want %v", when, said, want)
 			}
 		}
-		cut := func(on bool) {
+		set := func(flag *bool, to bool) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
-			h.cut = on
+			*flag = to
 		}
+		cut := func(on bool) { set(&h.cut, on) }
 		w.run(5 * time.Second)
 		h.pause()
 		w.run(10 * time.Second)
 		h.resume()
 		w.run(2 * time.Second)
 		expect("after it was stopped")
+		set(&h.refused, true)
+		w.run(10 * time.Second)
+		expect("while it is refused")
+		if err := h.cluster.Ready(); !fault.Is(err, fault.Unavailable) || !strings.Contains(err.Error(), "refuses") || !strings.Contains(err.Error(), "row of this host is locked") {
+			t.Errorf("Ready: got %v, want the refusal", err)
+		}
+		set(&h.refused, false)
+		w.run(2 * time.Second)
 		cut(true)
 		w.run(2 * time.Second)
 		expect("while the lease lasts")
 		w.run(1200 * time.Millisecond)
 		expect("after the lease", true)
+		set(&h.refused, true)
 		cut(false)
+		w.run(4 * time.Second)
+		expect("when it is refused", true, false)
+		set(&h.refused, false)
 		w.run(4 * time.Second)
 		expect("when it is renewed", true, false)
 	})

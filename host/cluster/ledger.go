@@ -15,7 +15,8 @@ type Ledger interface {
 	// Beat writes the row of a member, or makes it, unless the row has a higher Beat already, and
 	// returns everything as of that transaction. It need not survive a crash of the database:
 	// it waits neither for a disk nor for a standby, so that leases outlast slow ones. Of two members
-	// of one name that are Joining, one at least sees the other.
+	// of one name that are Joining, one at least sees the other. Its error is fault.Unavailable or
+	// fault.Timeout only when the database has not answered.
 	Beat(ctx context.Context, m spec.Beating) (spec.ClusterView, error)
 	// Leave deletes a member and frees its units. It is no error when there is no such member.
 	Leave(ctx context.Context, id string) error

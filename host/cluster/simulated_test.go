@@ -70,6 +70,7 @@ type simHost struct {
 	renewed  time.Time // when the newest beat was sent that was confirmed
 	killed   bool
 	cut      bool // nothing reaches the database
+	refused  bool // the database answers each renewal with an error
 	deaf     bool // no answer of the database arrives
 	slow     bool // what travels takes up to 1.8 s
 	graceful bool
@@ -435,7 +436,15 @@ func trip[T any](ctx context.Context, l *simLedger, do func(ctx context.Context)
 
 func (l *simLedger) Beat(ctx context.Context, m spec.Beating) (spec.ClusterView, error) {
 	sent := time.Now()
-	v, err := trip(ctx, l, func(ctx context.Context) (spec.ClusterView, error) { return l.Ledger.Beat(ctx, m) })
+	v, err := trip(ctx, l, func(ctx context.Context) (spec.ClusterView, error) {
+		l.mu.Lock()
+		refused := l.refused
+		l.mu.Unlock()
+		if refused {
+			return spec.ClusterView{}, fault.New(fault.Conflict, "the row of this host is locked")
+		}
+		return l.Ledger.Beat(ctx, m)
+	})
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err == nil && sent.After(l.renewed) {

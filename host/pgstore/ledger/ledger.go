@@ -42,8 +42,9 @@ func (l *Ledger) Close() { l.beats.Close() }
 func (l *Ledger) Wake() <-chan struct{} { return l.db.Notified(conn.Cluster) }
 
 const (
-	// asynchronous has the commit of this transaction wait for neither disk nor standby.
-	asynchronous = `SELECT set_config('synchronous_commit', 'off', true)`
+	// asynchronous has the commit of this transaction wait for neither disk nor standby, and its
+	// statements for no lock longer than 1 s: the host learns that the database answers.
+	asynchronous = `SELECT set_config('synchronous_commit', 'off', true), set_config('lock_timeout', '1s', true)`
 	// lockName lets one member of a name join after the other: of two that write their rows at one
 	// moment, neither would read the other's.
 	lockName  = `SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || ' member ' || $1::text, 0))`
@@ -58,7 +59,8 @@ const (
 
 // Beat writes the row of a member, or makes it, unless the row has a higher Beat already, and
 // returns everything as of that transaction: the statement that reads begins after the write,
-// which may have waited for the deletion of the row.
+// which may have waited for the deletion of the row. An error of a database that answers is not
+// fault.Unavailable.
 func (l *Ledger) Beat(ctx context.Context, m spec.Beating) (view spec.ClusterView, err error) {
 	const doing = "renew the row of this host"
 	body, err := json.Marshal(m.Member)
@@ -76,6 +78,10 @@ func (l *Ledger) Beat(ctx context.Context, m spec.Beating) (view spec.ClusterVie
 			return err
 		})
 	})
+	switch conn.State(err) {
+	case "40P01", "40001", "55P03", "57014": // it could not be done beside others
+		err = fault.New(fault.Conflict, "%w", err)
+	}
 	if err != nil {
 		return spec.ClusterView{}, err
 	}

@@ -61,6 +61,30 @@ func TestLedger(t *testing.T) {
 	})
 }
 
+// A database that answers is not taken for one that cannot be reached.
+func TestLockedMemberIsRefused(t *testing.T) {
+	l := open(t, pgtest.Schema(t))
+	m := spec.Beating{Member: spec.Member{ID: "a"}, Beat: 1}
+	if _, err := l.Beat(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	err := l.db.Write(t.Context(), "lock", func(ctx context.Context, tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `SELECT FROM members FOR UPDATE`); err != nil {
+			return err
+		}
+		if _, err := l.Beat(ctx, m); !fault.Is(err, fault.Conflict) {
+			t.Errorf("got %v (%s), want a conflict", err, fault.CodeOf(err))
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Beat(t.Context(), m); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestUnitHasOneOwnerInEachEpoch has 20 hosts take units from each other while all write under
 // the epochs that they had: each epoch has one owner, and in the order of the commits the
 // epochs of the writes of a unit never fall.
