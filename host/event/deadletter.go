@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // Why a delivery is dead: the values of the API.
@@ -40,7 +41,9 @@ func (d Delivery) DeadLetter(ev *Event) DeadLetter {
 
 // DeadFilter selects dead letters. The zero value of a field selects all.
 type DeadFilter struct {
+	// Handler is a plugin, of which it selects the dead letters of all units, or a unit.
 	Handler string
+	OneUnit bool   // Handler is a unit, also where that has the name of the plugin
 	EventID string // or the idempotency key
 	Type    string
 	Subject string
@@ -52,7 +55,7 @@ type DeadFilter struct {
 // Selects reports whether the filter selects a dead letter.
 func (f DeadFilter) Selects(l DeadLetter) bool {
 	m := l.Event.Metadata()
-	return (f.Handler == "" || f.Handler == l.Handler) &&
+	return (f.Handler == "" || f.Handler == l.Handler || !f.OneUnit && f.Handler == spec.PluginOf(l.Handler)) &&
 		(f.EventID == "" || f.EventID == m.EventID || f.EventID == m.IdempotencyKey) &&
 		(f.Type == "" || f.Type == string(l.Event.Type())) &&
 		(f.Subject == "" || f.Subject == m.Subject) &&

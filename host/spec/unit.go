@@ -41,3 +41,19 @@ func ShardOf(unit string) (shard int, found bool) {
 	shard, err := strconv.Atoi(number)
 	return shard, err == nil
 }
+
+// UnitName returns the name of the unit that is a shard of a plugin's handler; nil is all of it.
+func UnitName(plugin string, shard *int) string {
+	if shard == nil {
+		return plugin
+	}
+	return plugin + "/" + strconv.Itoa(*shard)
+}
+
+// SplitUnit returns what people see of a unit: its plugin, and the shard that it is, or nil.
+func SplitUnit(unit string) (plugin string, shard *int) {
+	if n, found := ShardOf(unit); found {
+		shard = &n
+	}
+	return PluginOf(unit), shard
+}

@@ -35,9 +35,9 @@ type ClusterMember struct {
 	ClockOffsetMS int64     `json:"clock_offset_ms"`
 }
 
-// ClusterUnit is a handler, or a job of the cluster, which runs on one host at a time.
+// ClusterUnit is a handler, a shard of one, or a job of the cluster, which runs on one host at a time.
 type ClusterUnit struct {
-	Name  string `json:"name"`
+	Name  string `json:"name"` // such as enrich, enrich/3 or :retention
 	Kind  string `json:"kind" jsonschema:"enum=handler,enum=job"`
 	Host  string `json:"host"`  // the name of the host that runs it; "" for none
 	Epoch uint64 `json:"epoch"` // grows with each take

@@ -9,6 +9,7 @@ import (
 // several events omit it.
 type DeadLetter struct {
 	Plugin         string          `json:"plugin"`
+	Shard          *int            `json:"shard,omitempty"` // of its handler, then; absent when that had one
 	EventID        string          `json:"event_id"`
 	Seq            uint64          `json:"seq"`
 	EventType      string          `json:"event_type"`
@@ -105,4 +106,15 @@ type LogReader struct {
 	Open     uint64     `json:"open"`                            // read and not final: being delivered, waiting for a retry, or redriven
 	Dead     uint64     `json:"dead"`                            // dead letters
 	Lost     uint64     `json:"lost"`                            // events removed unread by bus.max_age, since the host started
+	// Shards are those of a handler that has several: the figures above are their sums, and the
+	// lowest Cursor. An event that several have not read counts once in Lag.
+	Shards []ShardReader `json:"shards,omitempty"`
+}
+
+// ShardReader is how far one shard of a handler has read the log.
+type ShardReader struct {
+	Shard  int    `json:"shard"`
+	Cursor uint64 `json:"cursor"`
+	Open   uint64 `json:"open"`
+	Dead   uint64 `json:"dead"`
 }

@@ -20,8 +20,9 @@ const (
 // Issue is a group of failed attempts of one handler with the same class, normalised message
 // and innermost frame.
 type Issue struct {
-	ID            string      `json:"id"` // digits; a number of its own on each host
-	Handler       string      `json:"handler"`
+	ID            string      `json:"id"`              // digits; a number of its own on each host
+	Handler       string      `json:"handler"`         // its plugin
+	Shard         *int        `json:"shard,omitempty"` // of the handler; absent when that has one
 	Class         string      `json:"class"`
 	Message       string      `json:"message"` // headline of the first failure
 	Frame         *spec.Frame `json:"frame" jsonschema:"nullable"`

@@ -47,6 +47,7 @@ type BatchReceipt struct {
 // Delivery is the delivery of one event to one handler.
 type Delivery struct {
 	Plugin   string          `json:"plugin"`
+	Shard    *int            `json:"shard,omitempty"` // of its handler; absent when that has one
 	Status   string          `json:"status" jsonschema:"enum=pending,enum=delivering,enum=retrying,enum=ok,enum=dead"`
 	Attempts int             `json:"attempts"`
 	Result   json.RawMessage `json:"result"` // the guest's JSON, or null

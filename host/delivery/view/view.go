@@ -15,7 +15,7 @@ import (
 // Of returns a delivery without its version and history, and without what it waits for.
 func Of(d event.Delivery) wire.Delivery {
 	w := wire.Delivery{
-		Plugin:     d.Handler,
+		Plugin:     spec.PluginOf(d.Handler),
 		Status:     string(d.Status),
 		Attempts:   d.Attempts,
 		DurationMS: milliseconds(d.Duration),
@@ -24,6 +24,7 @@ func Of(d event.Delivery) wire.Delivery {
 		SHA256:     d.SHA256,
 		Error:      Error(d.ErrorClass, d.ErrorMessage),
 	}
+	_, w.Shard = spec.SplitUnit(d.Handler)
 	if d.Result != "" {
 		w.Result = json.RawMessage(d.Result)
 	}

@@ -93,4 +93,8 @@ func TestViewOfDelivery(t *testing.T) {
 	if w := Of(d); w.DueAt != nil {
 		t.Errorf("due at %v while an attempt is under way", w.DueAt)
 	}
+	d.Handler = "h/3"
+	if w := Of(d); w.Plugin != "h" || w.Shard == nil || *w.Shard != 3 {
+		t.Errorf("of a shard: got %+v", w)
+	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/pgstore/outcomes"
+	"github.com/berth-host/berth/host/spec"
 )
 
 const (
@@ -28,6 +29,7 @@ const (
 
 // selection is the dead letters d, with their events e, that a filter selects.
 type selection struct {
+	units  []string   // of the plugin; nil for those of keys
 	keys   conditions // which an index finds
 	events conditions
 	others conditions // those of d that are no keys
@@ -64,8 +66,10 @@ func (s *State) selected(ctx context.Context, f event.DeadFilter) (q selection, 
 		}
 		q.keys = q.keys.and("seq = ?", signed(rec.Seq))
 	}
-	if f.Handler != "" {
+	if _, shard := spec.ShardOf(f.Handler); shard || f.OneUnit {
 		q.keys = q.keys.and("handler = ?", f.Handler)
+	} else if f.Handler != "" {
+		q.units = spec.EveryUnit(f.Handler)
 	}
 	if f.Type != "" {
 		q.events = q.events.and("type = ?", f.Type)
@@ -92,26 +96,38 @@ type found struct {
 }
 
 const (
-	isDead = `FROM deliveries WHERE status <> 'ok' AND status = 'dead' AND NOT purged`
-	inList = ` ORDER BY seq DESC, handler DESC`
+	isDead = `SELECT seq, handler, error_class, at FROM deliveries WHERE status <> 'ok' AND status = 'dead' AND NOT purged`
+	inList = ` ORDER BY seq DESC, handler DESC LIMIT ?`
 )
+
+// dead is the statement for the dead letters with the keys of q in the list's order after a position,
+// at most limit. Those of several units are read for each by itself, as an index has them.
+func (q selection) dead(after event.DeadPosition, limit int) conditions {
+	keys := q.keys
+	if after != (event.DeadPosition{}) {
+		keys = keys.and("seq <= ? AND (seq, handler) < (?, ?)", signed(after.Seq), signed(after.Seq), after.Handler)
+	}
+	if q.units == nil {
+		return conditions{isDead + keys.sql + inList, slices.Concat(keys.args, []any{limit})}
+	}
+	return conditions{`SELECT one.* FROM unnest(?::text[]) AS unit CROSS JOIN LATERAL (` + isDead + ` AND handler = unit` + keys.sql +
+		` ORDER BY seq DESC LIMIT ?) AS one` + inList, slices.Concat([]any{q.units}, keys.args, []any{limit, limit})}
+}
 
 // step returns those that q selects of the next dead letters in the list's order after a position, at
 // most limit, and the position after which the next step begins; more is false when there is none.
 func (q selection) step(ctx context.Context, tx pgx.Tx, after event.DeadPosition, limit int) (list []found, next event.DeadPosition, more bool, err error) {
-	among, keys := limit, q.keys
+	among := limit
 	if q.events.sql+q.others.sql != "" {
 		among = filterStep
 	}
-	if after != (event.DeadPosition{}) {
-		keys = keys.and("(seq, handler) < (?, ?)", signed(after.Seq), after.Handler)
-	}
+	dead := q.dead(after, among)
 	// The event of each is looked up by itself: a join would also be possible the other way round, from
 	// all events of a type, and the statistics of a table that has just grown advise that.
-	rows, err := tx.Query(ctx, numbered(`SELECT d.seq, d.handler, e.size FROM (SELECT seq, handler, error_class, at `+isDead+keys.sql+inList+` LIMIT ?) AS d
+	rows, err := tx.Query(ctx, numbered(`SELECT d.seq, d.handler, e.size FROM (`+dead.sql+`) AS d
 		CROSS JOIN LATERAL (SELECT octet_length(envelope) AS size FROM events WHERE seq = d.seq`+q.events.sql+` LIMIT 1) AS e
 		WHERE true`+q.others.sql+` ORDER BY d.seq DESC, d.handler DESC LIMIT ?`),
-		slices.Concat(keys.args, []any{among}, q.events.args, q.others.args, []any{limit})...)
+		slices.Concat(dead.args, q.events.args, q.others.args, []any{limit})...)
 	if err != nil {
 		return nil, next, false, err
 	}
@@ -125,8 +141,8 @@ func (q selection) step(ctx context.Context, tx pgx.Tx, after event.DeadPosition
 	if len(list) == limit {
 		return list, list[limit-1].DeadPosition, true, nil
 	}
-	err = tx.QueryRow(ctx, numbered(`SELECT seq, handler `+isDead+keys.sql+inList+` OFFSET ? LIMIT 1`),
-		slices.Concat(keys.args, []any{among - 1})...).Scan(&next.Seq, &next.Handler)
+	err = tx.QueryRow(ctx, numbered(`SELECT seq, handler FROM (`+dead.sql+`) AS d ORDER BY seq DESC, handler DESC OFFSET ? LIMIT 1`),
+		slices.Concat(dead.args, []any{among - 1})...).Scan(&next.Seq, &next.Handler)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return list, next, false, nil
 	}

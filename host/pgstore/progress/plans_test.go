@@ -65,7 +65,7 @@ func TestNoTableIsReadWhole(t *testing.T) {
 				e.Deliveries(t.Context(), seq) //nolint:errcheck // only how it is done counts
 				e.Attempts(t.Context(), seq)   //nolint:errcheck // likewise
 			}
-			for _, f := range []event.DeadFilter{{}, {Handler: "h"}, {Type: "x", Subject: "y"}} {
+			for _, f := range []event.DeadFilter{{}, {Handler: "h"}, {Handler: "h", OneUnit: true}, {Handler: "h", Class: "trap"}, {Type: "x", Subject: "y"}} {
 				e.DeadLetters(t.Context(), f, "", 10) //nolint:errcheck // likewise
 			}
 			e.LoadBacklog(t.Context(), "h")          //nolint:errcheck // likewise
