@@ -50,7 +50,7 @@ func (h *Host) startAPI(ctx context.Context, verifier *auth.Verifier) error {
 	if err != nil {
 		return err
 	}
-	self, err := member.Describe(h.description(), func() map[string]string { return nil })
+	self, err := member.Describe(h.description(), func() map[string]string { return nil }, func() []string { return nil })
 	if err != nil {
 		return err
 	}

@@ -72,7 +72,7 @@ func (h *Host) startCluster(verifier *auth.Verifier) error {
 		install.SharedKind: h.install.Follow,
 		auth.SharedKind:    verifier.Follow,
 	}, h.logger)
-	self, err := member.Describe(h.description(), work.Modules)
+	self, err := member.Describe(h.description(), work.Modules, work.Inactive)
 	if err != nil {
 		return err
 	}

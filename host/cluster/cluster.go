@@ -43,7 +43,7 @@ const (
 // Config is what a Cluster is made of.
 type Config struct {
 	Ledger Ledger
-	// Member describes this host: ID, Name, URL, Version, Settings, Modules, Watched and
+	// Member describes this host: ID, Name, URL, Version, Settings, Modules, Inactive, Watched and
 	// StartedAt. The ID is of this start of the host.
 	Member func() spec.Member
 	Worker Worker

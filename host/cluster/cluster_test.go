@@ -213,6 +213,28 @@ func TestDrainedHostGivesAllAwayWithoutGap(t *testing.T) {
 	})
 }
 
+func TestPluginOfALiveHost(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a := w.add("a", nil)
+		b := w.add("b", []string{"mail"}, func(h *simHost, cfg *cluster.Config) {
+			cfg.Member = func() spec.Member {
+				return spec.Member{ID: h.id, Name: h.name, URL: "http://" + h.id, Modules: map[string]string{"mail": "5e"}, Inactive: []string{"tax"}}
+			}
+		})
+		w.run(3 * time.Second)
+		for name, want := range map[string]bool{"mail": true, "tax": true, "gone": false} {
+			if got := a.cluster.HasPlugin(name); got != want {
+				t.Errorf("%s: got %v", name, got)
+			}
+		}
+		b.kill()
+		w.run(5 * time.Second)
+		if a.cluster.HasPlugin("mail") || a.cluster.HasPlugin("tax") {
+			t.Error("a host that has ended still has its plugins")
+		}
+	})
+}
+
 func TestHostThatIsCutOffFencesItself(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		units := unitNames(2)

@@ -61,11 +61,13 @@ func (c *Cluster) releaseSurplus(ctx context.Context, now time.Duration, runnabl
 	}
 }
 
-// Offered reports whether a live host, this one included, can run a unit.
-func (c *Cluster) Offered(unit string) bool {
+// HasPlugin reports whether a live host, this one included, has a plugin, active or not.
+func (c *Cluster) HasPlugin(name string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return slices.ContainsFunc(c.view.Members, func(m spec.Beating) bool { return c.sight.alive(m.ID) && slices.Contains(m.Units, unit) })
+	return slices.ContainsFunc(c.view.Members, func(m spec.Beating) bool {
+		return c.sight.alive(m.ID) && (m.Modules[name] != "" || slices.Contains(m.Inactive, name))
+	})
 }
 
 // assignment returns the owners that the units should have by the view.

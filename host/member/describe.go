@@ -51,8 +51,8 @@ func Clock(joined func() *cluster.Cluster) func() time.Time {
 }
 
 // Describe returns the function that describes this start of the host; modules are those that can
-// run here.
-func Describe(d Description, modules func() map[string]string) (func() spec.Member, error) {
+// run here, and inactive the names of its other plugins.
+func Describe(d Description, modules func() map[string]string, inactive func() []string) (func() spec.Member, error) {
 	if d.Name == "" {
 		var err error
 		if d.Name, err = os.Hostname(); err != nil {
@@ -62,6 +62,6 @@ func Describe(d Description, modules func() map[string]string) (func() spec.Memb
 	id, started := uuid.NewString(), time.Now().UTC()
 	return func() spec.Member {
 		return spec.Member{ID: id, Name: d.Name, URL: d.URL(), Version: d.Version, Settings: d.Fingerprint(), Modules: modules(),
-			Watched: d.Watched(), StartedAt: started}
+			Inactive: inactive(), Watched: d.Watched(), StartedAt: started}
 	}, nil
 }

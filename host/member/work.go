@@ -66,6 +66,18 @@ func (w *Work) Modules() map[string]string {
 	return modules
 }
 
+// Inactive returns the names of the other plugins of this host, ascending.
+func (w *Work) Inactive() (names []string) {
+	modules := w.Modules()
+	for _, p := range w.cfg.Plugins() {
+		if modules[p.Name] == "" {
+			names = append(names, p.Name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
 // Own implements cluster.Worker.
 func (w *Work) Own(ctx context.Context, unit string, t *cluster.Tenure) error {
 	if err := w.cfg.Issues.Own(ctx, t.Fence()); err != nil {

@@ -35,6 +35,7 @@ type Member struct {
 	Version   string            `json:"version"`  // of the program
 	Settings  string            `json:"settings"` // SHA-256 of the settings that all hosts should share, in hex
 	Modules   map[string]string `json:"modules"`  // SHA-256 of the module of each active plugin, by name
+	Inactive  []string          `json:"inactive"` // names of its other plugins, ascending
 	Units     []string          `json:"units"`    // that it can run now, ascending
 	Draining  bool              `json:"draining"` // it takes no unit and gives its own away
 	Watched   bool              `json:"watched"`  // a client follows its event stream

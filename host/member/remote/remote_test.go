@@ -129,8 +129,8 @@ func (w *way) Do(ctx context.Context, unit, method string, body []byte) ([]byte,
 	return w.methods[method](ctx, unit, body)
 }
 
-// Offered reports that a host can run mail.
-func (w *way) Offered(unit string) bool { return unit == "mail" }
+// HasPlugin reports that a host has mail.
+func (w *way) HasPlugin(name string) bool { return name == "mail" }
 
 // setup returns the actions of a host that runs nothing, and the other host, which runs all.
 func setup() (*remote.Actions, remote.Way, *host, *way) {
@@ -273,8 +273,8 @@ func TestIssueOfAHandlerThatNoHostRuns(t *testing.T) {
 	}
 }
 
-// TestStateOfAPluginThatAHostRunsIsNotLeft: what another host runs has no leftovers.
-func TestStateOfAPluginThatAHostRunsIsNotLeft(t *testing.T) {
+// TestStateOfAPluginThatAHostHasIsNotLeft: what another host has is no leftover.
+func TestStateOfAPluginThatAHostHasIsNotLeft(t *testing.T) {
 	_, way, other, _ := setup()
 	s := remote.NewState(way, forgetting{other}, other.IsOpen)
 	for plugin, want := range map[string]bool{"mail": false, "gone": true} {

@@ -67,15 +67,15 @@ func (s *State) Purge(ctx context.Context, plugin string) error {
 	return err
 }
 
-// Has implements install.State. It reports nothing of a plugin that a live host can run, which this
-// one may not know: nothing of it is to be removed.
+// Has implements install.State. It reports nothing of a plugin that a live host has, also a disabled
+// one, and this one may lack: nothing of it is to be removed.
 func (s *State) Has(ctx context.Context, plugin string) (forgettable, purgeable bool, err error) {
 	if s.way.Shared {
 		c := s.way.Joined()
 		if c == nil {
 			return false, false, notJoined()
 		}
-		if c.Offered(plugin) {
+		if c.HasPlugin(plugin) {
 			return false, false, nil
 		}
 	}
