@@ -80,6 +80,7 @@ var importers = map[string]string{
 	"golang.org/x/term":      module + "cmd/berth",
 
 	"github.com/klauspost/compress/s2": "event", // its package pack
+	"github.com/cespare/xxhash/v2":     "shards",
 
 	"github.com/schollz/progressbar/v3": module + "cmd/berth",
 

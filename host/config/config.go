@@ -46,6 +46,7 @@ type Handler struct {
 	State     *spec.StateMode // nil: as the manifest says
 	Batch     *Batch          // nil: as the manifest says
 	Fair      spec.FairPolicy
+	Shards    int // 0 where the file does not set it
 	Overrides Overrides
 }
 

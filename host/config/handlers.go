@@ -86,8 +86,9 @@ func routeText(r spec.Route) string {
 	return strings.Join(parts, ", ")
 }
 
-// handlersField is the settings of each handler, by its name.
-func handlersField(c *Config) field {
+// handlersField is the settings of each handler, by its name. It adds the numbers of shards that
+// need several hosts to sharded.
+func handlersField(c *Config, sharded *[]document.Value) field {
 	return field{path: "handlers",
 		doc: "The settings of one handler. Enabling, pausing, approving and configuring through the API write `enabled`, `paused`, `grants` " +
 			"and `config` here, and leave everything else as it is.",
@@ -103,7 +104,10 @@ func handlersField(c *Config) field {
 					e.Value.Fail("%v", err)
 				}
 				h = *newHandler()
-				t.read(e.Value)
+				keys := t.read(e.Value)
+				if h.Shards > 1 {
+					*sharded = append(*sharded, keys["shards"])
+				}
 				c.Handlers[e.Key] = h
 			}
 		},

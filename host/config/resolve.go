@@ -32,6 +32,7 @@ func builtin() spec.Settings {
 		OrderBy: "/metadata/subject",
 		Logs:    spec.LogPolicy{Kept: spec.LogsOfFailures, Level: spec.LevelDebug},
 		State:   spec.StateDirect,
+		Shards:  1,
 	}
 }
 

@@ -20,6 +20,7 @@ func TestResolveDefaults(t *testing.T) {
 		OrderBy: "/metadata/subject",
 		Logs:    spec.LogPolicy{Kept: spec.LogsOfFailures, Level: spec.LevelDebug},
 		State:   spec.StateDirect,
+		Shards:  1,
 	}
 	if !reflect.DeepEqual(got, want) || capped != nil {
 		t.Errorf("got  %+v\nwant %+v", got, want)

@@ -20,6 +20,7 @@ const (
 
 // configTable are all settings, in the order of the documentation.
 func configTable(c *Config) (t table) {
+	var sharded []document.Value
 	t.fields = []field{
 		setting("plugin_directories", listKind("directories", 64, parseDirectory), &c.PluginDirectories,
 			"Directories that are watched for `.wasm` files. A missing directory is waited for."),
@@ -27,7 +28,7 @@ func configTable(c *Config) (t table) {
 			"What happens to a dropped file whose handler has no `enabled`: it runs after the vet, or waits until an operator enables it."),
 		setting("data_dir", textKind("path", anyText), &c.DataDir, "The directory of everything durable. Also `--data-dir`.").atStart(),
 		routesField(c),
-		handlersField(c),
+		handlersField(c, &sharded),
 		schedulesField(c),
 		eventTypesField(c),
 	}
@@ -39,6 +40,14 @@ func configTable(c *Config) (t table) {
 	t.fields = append(t.fields, setting("auth.allowed_hosts", listKind("host names", 100, parseHostName), &c.Auth.AllowedHosts,
 		"Names of the API in requests, besides loopback and `server.listen`.").atStart())
 	t.add("marketplace.", marketplaceTable(&c.Marketplace))
+	t.checks = append(t.checks, check{"", func(document.Value, map[string]document.Value) {
+		if c.Bus.Engine == EnginePostgres {
+			return
+		}
+		for _, shards := range sharded {
+			shards.Fail("needs bus.engine: postgres: a host with another engine runs the whole of a handler; leave shards out, or set it to 1")
+		}
+	}})
 	return t
 }
 

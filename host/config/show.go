@@ -53,7 +53,8 @@ func (s Started) InForce(c *Config) []wire.Setting {
 func SettingsOf(c *Config, name string, manifest abi.Manifest) []wire.Setting {
 	s, _ := c.Resolve(name, manifest)
 	h := Handler{Enabled: &s.Enabled, Paused: s.Paused, Start: c.Handlers[name].Start, Config: s.Config, Grants: s.Grants,
-		State: &s.State, Batch: shownBatch(s.Batch), Fair: s.Fair, Overrides: *overridesOf(s)}
+		State: &s.State, Batch: shownBatch(s.Batch), Fair: s.Fair, Shards: s.Shards,
+		Overrides: *overridesOf(s)}
 	m := make(map[string]string)
 	for path, one := range handlerTable(&h).states() {
 		m["handlers."+name+"."+path] = one.shown

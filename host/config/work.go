@@ -35,6 +35,9 @@ func workTable(h *Handler) table {
 				"that many events of one value do not delay those of the others. Events without a value share one. `\"\"`: no sharing.").unset(`""`),
 		setting("fair_weights", weightsKind(), &h.Fair.Weights,
 			"How many events a value of `fair_by` gets in each round, such as `{gold: 3}`; 1 for every other value.").unset("{}"),
+		setting("shards", numberKind(1, spec.MaxShards), &h.Shards,
+			"The parts of the handler's events that several hosts can handle at one time, each on one host. Events with one `order_by` value "+
+				"are in one part. More than 1 needs `bus.engine: postgres`. A change takes effect once all hosts have it.").unset("0").zero("1"),
 	}, []check{{"", func(_ document.Value, keys map[string]document.Value) {
 		if at, found := keys["fair_weights"]; found && h.Fair.By == "" {
 			at.Fail("has no effect without fair_by")
@@ -45,6 +48,7 @@ func workTable(h *Handler) table {
 // applyWork changes the settings of workTable that the file sets.
 func (h Handler) applyWork(s *spec.Settings) {
 	s.Fair = h.Fair
+	s.Shards = max(s.Shards, h.Shards)
 	if h.State != nil {
 		s.State = *h.State
 	}

@@ -3,6 +3,8 @@ package config_test
 import (
 	"errors"
 	"reflect"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +12,7 @@ import (
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/config"
 	"github.com/berth-host/berth/host/spec"
+	"github.com/berth-host/berth/host/wire"
 )
 
 func TestResolveStateBatchAndFairness(t *testing.T) {
@@ -51,22 +54,26 @@ func TestResolveStateBatchAndFairness(t *testing.T) {
 
 func TestWorkSettingsRefuseBadValues(t *testing.T) {
 	for handler, want := range map[string]string{
-		"{state: durable}":                                    "f:2: handlers.x.state: ",
-		"{batch: on}":                                         `f:2: handlers.x.batch: must be off or bounds such as {max_events: 50, max_wait: 10ms}, not the text "on"`,
-		"{batch: {}}":                                         `f:2: handlers.x.batch: sets neither max_events nor max_wait`,
-		"{batch: 7}":                                          `must be off or bounds such as {max_events: 50, max_wait: 10ms}, not the number "7"`,
-		"{batch: {max_events: 0}}":                            "f:2: handlers.x.batch.max_events: ",
-		"{batch: {max_events: 1001}}":                         "f:2: handlers.x.batch.max_events: ",
-		"{batch: {max_wait: 11s}}":                            "f:2: handlers.x.batch.max_wait: ",
-		"{batch: {max: 3}}":                                   "unknown key; the nearest known key is max_",
-		"{fair_by: tenant}":                                   `f:2: handlers.x.fair_by: "tenant" is not a JSON Pointer; write one like /data/tenant`,
-		"{fair_by: /metadata/tenant}":                         `f:2: handlers.x.fair_by: "/metadata/tenant" names no member of the metadata, which are event_id, idempotency_key, source, subject, time, correlation_id, causation_id, traceparent, hops`,
-		"{fair_by: /metadata/subject/0}":                      `"/metadata/subject/0" names no member of the metadata`,
-		"{fair_by: /metadata}":                                `"/metadata" names no member of the metadata`,
-		"{fair_by: /tenant}":                                  `"/tenant" names no part of the envelope, which are /event_type, /data and /metadata`,
-		"{fair_weights: {gold: 3}}":                           "f:2: handlers.x.fair_weights: has no effect without fair_by",
-		"{fair_by: /data/tenant, fair_weights: {a: 0}}":       "f:2: handlers.x.fair_weights.a: ",
-		"{fair_by: /data/tenant, fair_weights: [a]}":          "f:2: handlers.x.fair_weights: must be a mapping",
+		"{shards: 0}":                                   "f:2: handlers.x.shards: ",
+		"{shards: 65}":                                  "f:2: handlers.x.shards: ",
+		"{shards: many}":                                "f:2: handlers.x.shards: ",
+		"{shards: 2}":                                   "f:2: handlers.x.shards: needs bus.engine: postgres",
+		"{state: durable}":                              "f:2: handlers.x.state: ",
+		"{batch: on}":                                   `f:2: handlers.x.batch: must be off or bounds such as {max_events: 50, max_wait: 10ms}, not the text "on"`,
+		"{batch: {}}":                                   `f:2: handlers.x.batch: sets neither max_events nor max_wait`,
+		"{batch: 7}":                                    `must be off or bounds such as {max_events: 50, max_wait: 10ms}, not the number "7"`,
+		"{batch: {max_events: 0}}":                      "f:2: handlers.x.batch.max_events: ",
+		"{batch: {max_events: 1001}}":                   "f:2: handlers.x.batch.max_events: ",
+		"{batch: {max_wait: 11s}}":                      "f:2: handlers.x.batch.max_wait: ",
+		"{batch: {max: 3}}":                             "unknown key; the nearest known key is max_",
+		"{fair_by: tenant}":                             `f:2: handlers.x.fair_by: "tenant" is not a JSON Pointer; write one like /data/tenant`,
+		"{fair_by: /metadata/tenant}":                   `f:2: handlers.x.fair_by: "/metadata/tenant" names no member of the metadata, which are event_id, idempotency_key, source, subject, time, correlation_id, causation_id, traceparent, hops`,
+		"{fair_by: /metadata/subject/0}":                `"/metadata/subject/0" names no member of the metadata`,
+		"{fair_by: /metadata}":                          `"/metadata" names no member of the metadata`,
+		"{fair_by: /tenant}":                            `"/tenant" names no part of the envelope, which are /event_type, /data and /metadata`,
+		"{fair_weights: {gold: 3}}":                     "f:2: handlers.x.fair_weights: has no effect without fair_by",
+		"{fair_by: /data/tenant, fair_weights: {a: 0}}": "f:2: handlers.x.fair_weights.a: ",
+		"{fair_by: /data/tenant, fair_weights: [a]}":    "f:2: handlers.x.fair_weights: must be a mapping",
 		"{fair_by: /data/tenant, fair_weights: {a: 1, a: 2}}": "f:2: handlers.x.fair_weights.a: is here twice",
 	} {
 		_, err := config.Parse("f", []byte("handlers:\n  x: "+handler+"\n"))
@@ -112,5 +119,24 @@ func TestSettingsShowStateBatchAndFairness(t *testing.T) {
 	changed := config.Diff(config.Default(), c, nil)
 	if want := "handlers.x.batch: added, {max_events: 20}"; !strings.Contains(strings.Join(changed, "\n"), want) {
 		t.Errorf("got %q, want %q", changed, want)
+	}
+}
+
+func TestShards(t *testing.T) {
+	for text, want := range map[string]int{
+		"handlers: {x: {}}\n":          1,
+		"handlers: {x: {shards: 1}}\n": 1,
+		"handlers: {x: {shards: 16}}\nbus: {engine: postgres, postgres: {url: postgres://berth@db/berth}}\n": 16,
+	} {
+		c, err := config.Parse("f", []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s, _ := c.Resolve("x", abi.Manifest{}); s.Shards != want {
+			t.Errorf("%s: got %d shards", text, s.Shards)
+		}
+		if shown := config.SettingsOf(c, "x", abi.Manifest{}); !slices.Contains(shown, wire.Setting{Path: "handlers.x.shards", Value: strconv.Itoa(want)}) {
+			t.Errorf("%s: shown as %v", text, shown)
+		}
 	}
 }

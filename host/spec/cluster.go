@@ -29,14 +29,17 @@ func FenceOf(ctx context.Context) (Fence, bool) {
 
 // Member is a host of a cluster as it describes itself to the others.
 type Member struct {
-	ID        string            `json:"id"`       // of one start of the host: a UUID
-	Name      string            `json:"name"`     // of the configuration, stable, unique among live members
-	URL       string            `json:"url"`      // of its API
-	Version   string            `json:"version"`  // of the program
-	Settings  string            `json:"settings"` // SHA-256 of the settings that all hosts should share, in hex
-	Modules   map[string]string `json:"modules"`  // SHA-256 of the module of each active plugin, by name
-	Inactive  []string          `json:"inactive"` // names of its other plugins, ascending
-	Units     []string          `json:"units"`    // that it can run now, ascending
+	ID       string            `json:"id"`       // of one start of the host: a UUID
+	Name     string            `json:"name"`     // of the configuration, stable, unique among live members
+	URL      string            `json:"url"`      // of its API
+	Version  string            `json:"version"`  // of the program
+	Settings string            `json:"settings"` // SHA-256 of the settings that all hosts should share, in hex
+	Modules  map[string]string `json:"modules"`  // SHA-256 of the module of each active plugin, by name
+	Inactive []string          `json:"inactive"` // names of its other plugins, ascending
+	Units    []string          `json:"units"`    // that it can run now, ascending
+	// Layouts are the shards that its configuration wants of each plugin that is here, as package
+	// shards writes them, by name.
+	Layouts   map[string]string `json:"layouts,omitempty"`
 	Draining  bool              `json:"draining"` // it takes no unit and gives its own away
 	Watched   bool              `json:"watched"`  // a client follows its event stream
 	StartedAt time.Time         `json:"started_at"`
@@ -51,6 +54,15 @@ type Unit struct {
 	Name  string
 	Owner string // the ID of a member; "" when it is free
 	Epoch uint64 // it grows with each take
+}
+
+// UnitState is a unit that runs a handler or a shard of one, with the progress of it.
+type UnitState struct {
+	Name   string
+	Owner  string // the ID of a member; "" when it is free
+	Cursor uint64 // of its position in the log
+	Found  bool   // it has a position
+	Open   bool   // a delivery waits for an attempt, or a replay is under way
 }
 
 // Beating is a member and the number of its newest renewal, which the member itself counts: a

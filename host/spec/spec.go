@@ -25,6 +25,7 @@ type Settings struct {
 	State   StateMode
 	Batch   BatchPolicy
 	Fair    FairPolicy
+	Shards  int // of which hosts of a cluster can run one each; OrderBy decides the shard of an event
 }
 
 // Limits bound one handler. Zero values are the sandbox's defaults.
