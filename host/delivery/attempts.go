@@ -8,6 +8,7 @@ import (
 	"github.com/berth-host/berth/host/delivery/queue"
 	"github.com/berth-host/berth/host/delivery/tasks"
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // await waits until an attempt may start and one is ready. It returns false once stop
@@ -20,7 +21,7 @@ func (h *handler) await(stop, retire <-chan struct{}) (waited, ok bool) {
 			return waited, false
 		default:
 		}
-		if h.ready.Len() > 0 && h.mayStart() {
+		if h.startable() {
 			return waited, true
 		}
 		h.revoke() // other leases may have what this instance could start
@@ -48,7 +49,7 @@ func (h *handler) startAttempts(list []*tasks.Task) {
 		t.Phase = tasks.Delivering
 		h.breaker.Start(t.Record.Seq)
 	}
-	if h.parked > 0 && h.ready.Len() > 0 && h.mayStart() {
+	if h.parked > 0 && h.startable() {
 		queue.Signal(h.wake)
 	}
 	h.inFlight += len(list)
@@ -317,7 +318,7 @@ func (h *handler) forget(t *tasks.Task) {
 // trace returns the traceparent of an attempt that starts; "" when it is not traced.
 func (h *handler) trace(a event.Attempt) string {
 	if tracer := h.dispatcher.cfg.Tracer; tracer != nil {
-		return tracer.Attempt(h.name, a)
+		return tracer.Attempt(spec.PluginOf(h.name), a)
 	}
 	return ""
 }

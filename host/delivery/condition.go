@@ -49,6 +49,9 @@ func (h *handler) mayStart() bool {
 	return !h.breaker.Open() || h.breaker.MayStart(time.Now())
 }
 
+// startable reports whether an attempt is ready and may start now.
+func (h *handler) startable() bool { return h.ready.Len() > 0 && h.mayStart() }
+
 // Probe is Source.Probe.
 func (h *handler) Probe() {
 	h.mu.Lock()

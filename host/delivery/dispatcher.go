@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 
 	"github.com/berth-host/berth/host/delivery/actions"
@@ -14,6 +15,7 @@ import (
 	"github.com/berth-host/berth/host/delivery/recorder"
 	"github.com/berth-host/berth/host/delivery/tenure"
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // Store keeps outcomes and cursors.
@@ -144,6 +146,11 @@ func (d *Dispatcher) IsOpen(handler string) bool { return d.handlers.Get(handler
 func (d *Dispatcher) Runs(handler string) bool {
 	h := d.handlers.Get(handler)
 	return h != nil && !h.Standby()
+}
+
+// RunsAny reports whether this host runs a plugin's handler, or a shard of it.
+func (d *Dispatcher) RunsAny(plugin string) bool {
+	return slices.ContainsFunc(d.handlers.Running(), func(h *handler) bool { return spec.PluginOf(h.name) == plugin })
 }
 
 // Own runs a handler from now on, with Config.Shared; see tenure.Owners.

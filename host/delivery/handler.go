@@ -50,6 +50,7 @@ type handler struct {
 	obstacles obstacle.Set
 	breaker   breaker.Breaker
 	parked    int // instances that wait
+	bells     queue.Bells
 	ready     fair.Ready[tasks.Task]
 	// fair has the groups of Policy.Fair, and the Seqs of events that are beyond their share; nil
 	// when events are not shared.
@@ -71,7 +72,9 @@ type handler struct {
 	bytes      int  // of the envelopes of open
 	readerFull bool // the reader waits for capacity
 	readTo     uint64
-	saved      uint64 // the cursor that the recorder has
+	// boundChanged has the reader look at Policy.Until again.
+	boundChanged func()
+	saved        uint64 // the cursor that the recorder has
 	// outcomes are those that the recorder has not collected, and collected those that it is
 	// writing. unsaved counts both.
 	outcomes     outcomes.List[*Source]
@@ -129,7 +132,7 @@ func newHandler(d *Dispatcher, name string, policy Policy) *handler {
 	}
 	h.life, h.endLife = context.WithCancel(context.Background())
 	h.open.Window = &h.window
-	h.stopReading = func() {}
+	h.stopReading, h.boundChanged = func() {}, func() {}
 	h.setStandby(d.cfg.Shared)
 	h.update(func(p *Policy) { *p = policy })
 	return h
@@ -138,8 +141,11 @@ func newHandler(d *Dispatcher, name string, policy Policy) *handler {
 // update is Source.Update.
 func (h *handler) update(change func(*Policy)) {
 	if h.changes(func() {
-		paused := h.policy.Paused
+		paused, until := h.policy.Paused, h.policy.Until
 		change(&h.policy)
+		if h.policy.Until != until {
+			h.boundChanged()
+		}
 		h.policy.SetDefaults()
 		h.shareEvents()
 		if h.policy.Paused && !paused {
@@ -230,13 +236,14 @@ func (h *handler) enqueue(t *tasks.Task) {
 
 // signal wakes an instance, or signals demand, when an attempt may start.
 func (h *handler) signal() {
-	if h.ready.Len() == 0 || !h.mayStart() {
+	if !h.startable() {
 		return
 	}
 	queue.Signal(h.wake)
 	if h.parked == 0 {
 		queue.Signal(h.demand)
 	}
+	h.bells.Ring()
 }
 
 // setTimer sets the timer to the first retry or the breaker's next probe.

@@ -84,8 +84,42 @@ func (x *Lease) Next(stop, retire <-chan struct{}) (event.Taken, bool) {
 	h := x.source.h
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	x.finish()
+	waited, ok := h.await(stop, retire)
+	if !ok {
+		return event.Taken{}, false
+	}
+	return x.next(waited), true
+}
+
+// TryNext is Next without waiting: it returns false when no attempt may start now. With idle it
+// then revokes what other leases have not started, because the instance is about to wait.
+func (x *Lease) TryNext(idle bool) (event.Taken, bool) {
+	h := x.source.h
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	x.finish()
+	if !h.offers(idle) {
+		return event.Taken{}, false
+	}
+	return x.next(idle), true
+}
+
+// offers reports whether an attempt may start now; see TryNext.
+func (h *handler) offers(idle bool) bool {
+	offered := h.startable()
+	if idle && !offered {
+		h.revoke()
+	}
+	return offered
+}
+
+// finish flushes a lease that asks for its next attempt. The caller holds handler.mu, which
+// finish may unlock for a moment.
+func (x *Lease) finish() {
+	h := x.source.h
 	x.flush()
-	if n := h.outcomes.Len(); n > 0 && (n >= maxDeferred || h.ready.Len() == 0 || !h.mayStart()) {
+	if n := h.outcomes.Len(); n > 0 && (n >= maxDeferred || !h.startable()) {
 		x.deferred = false
 		h.markDirty()
 	}
@@ -94,14 +128,14 @@ func (x *Lease) Next(stop, retire <-chan struct{}) (event.Taken, bool) {
 		x.notify()
 		h.mu.Lock()
 	}
-	waited, ok := h.await(stop, retire)
-	if !ok {
-		return event.Taken{}, false
-	}
+}
+
+// next acquires attempts and starts the first one.
+func (x *Lease) next(waited bool) event.Taken {
 	x.acquire()
 	taken := x.start()
-	taken.Waited, taken.More = waited, taken.More || h.ready.Len() > 0 && h.mayStart()
-	return taken, true
+	taken.Waited, taken.More = waited, taken.More || x.source.h.startable()
+	return taken
 }
 
 // Done completes the open attempt. The caller may reuse o and its Result afterwards.
@@ -277,7 +311,7 @@ func (h *handler) share() int {
 	if h.fair != nil {
 		bound = min(bound, maxFairLeases/h.leases)
 	}
-	return max(1, min(bound, (h.ready.Len()-h.parked)/(2*h.leases)))
+	return max(1, min(bound, (h.ready.Len()-h.parked-h.bells.Waiting())/(2*h.leases)))
 }
 
 // revoke has every lease return to the queue before it starts another attempt.

@@ -46,6 +46,25 @@ func (x *Lease) NextBatch(size int, wait time.Duration, stop, retire <-chan stru
 	return x.batch.attempts, true
 }
 
+// TryBatch is NextBatch without waiting: it returns nil when no attempt may start now, with how
+// much longer the batch waits for more events if it does. idle is that of TryNext.
+func (x *Lease) TryBatch(size int, wait time.Duration, idle bool) (list []event.Attempt, left time.Duration) {
+	h := x.source.h
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	size = max(size, 1)
+	h.batchSize = max(h.batchSize, size)
+	if !h.offers(idle) {
+		return nil, 0
+	}
+	if left = h.linger(size, wait); left > 0 {
+		return nil, left
+	}
+	h.lingerUntil = time.Time{}
+	x.acquireBatch(size)
+	return x.batch.attempts, 0
+}
+
 // linger returns how much longer a batch waits for more events than are ready.
 func (h *handler) linger(size int, wait time.Duration) time.Duration {
 	if wait <= 0 || h.ready.Len() >= size || h.readerFull || h.bytes >= abi.MaxBatchBytes || !h.joins(h.ready.Peek()) {

@@ -2,13 +2,13 @@ package delivery
 
 import "github.com/berth-host/berth/host/delivery/measure"
 
-// Measurements are the counts of a handler; a copy.
+// Measurements are the counts of a plugin's handler and its shards; a copy.
 type Measurements = measure.Measurements
 
-// Measure returns the measurements of a handler, open or not. It takes time in proportion to
-// the number of versions only.
-func (d *Dispatcher) Measure(handler string) (m Measurements) {
-	m.Versions, m.Ready = d.measured.Of(handler)
+// Measure returns the measurements of a plugin's handler and its shards, open or not. It takes time
+// in proportion to the number of versions and shards only.
+func (d *Dispatcher) Measure(plugin string) (m Measurements) {
+	m.Versions, m.Ready = d.measured.Of(plugin)
 	return m
 }
 

@@ -5,8 +5,8 @@ import (
 	"time"
 
 	"github.com/berth-host/berth/host/delivery/fair"
-	"github.com/berth-host/berth/host/delivery/obstacle"
 	"github.com/berth-host/berth/host/delivery/queue"
+	"github.com/berth-host/berth/host/delivery/reading"
 	"github.com/berth-host/berth/host/delivery/tasks"
 	"github.com/berth-host/berth/host/event"
 )
@@ -22,7 +22,7 @@ const (
 	// maxUnsavedBytes bounds the results and children that are not written yet: from it on
 	// no attempt starts.
 	maxUnsavedBytes = 64 << 20
-	readBatch       = 128
+	readBatch       = reading.Batch
 	// maxReady bounds the ready events while attempts are open: more would not make a
 	// busy handler faster, and the processor's caches are small.
 	maxReady  = 2 * readBatch
@@ -39,7 +39,7 @@ func (h *handler) startReading() {
 		h.startKept = nil
 	}
 	queue.Signal(h.refill) // events may have been redriven before
-	h.reading.Go(func() { h.read(ctx) })
+	h.reading.Go(func() { reading.Read(ctx, h.dispatcher.cfg.Log, h) })
 	h.reading.Go(func() { h.feed(ctx) })
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -47,63 +47,32 @@ func (h *handler) startReading() {
 	h.wakeKept()
 }
 
-// read is the reader.
-func (h *handler) read(ctx context.Context) {
-	if !h.readReplay(ctx) {
-		return
-	}
-	sub := h.dispatcher.cfg.Log.Subscribe(h.readTo + 1)
-	defer sub.Close()
-	buf := make([]event.Record, readBatch)
-	for {
-		n, err := sub.Next(ctx, buf)
-		if err != nil {
-			if ctx.Err() != nil || !h.pause(ctx, obstacle.Reader, err) {
-				return
-			}
-			continue
-		}
-		h.recovered(obstacle.Reader)
-		for unread := buf[:n]; len(unread) > 0; {
-			fit := h.awaitCapacity(ctx, unread)
-			if fit == 0 {
-				return
-			}
-			h.arrive(unread[:fit])
-			unread = unread[fit:]
-		}
-		clear(buf[:n])
-	}
+// Position implements reading.Handler.
+func (h *handler) Position(changed func()) reading.Position {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.boundChanged = changed
+	return reading.Position{ReadTo: h.readTo, Replay: h.replay, Until: h.policy.Until}
 }
 
-// awaitCapacity waits until the handler has capacity for more events. It returns how
-// many of the records fit, from the first on; 0 when ctx has ended.
-func (h *handler) awaitCapacity(ctx context.Context, records []event.Record) int {
+// Arrive implements reading.Handler.
+func (h *handler) Arrive(ctx context.Context, records []event.Record) int {
 	fit := 0
-	h.awaitThat(ctx, h.readerWake, func() bool {
+	if queue.Await(ctx, &h.mu, h.readerWake, func() bool {
 		fit = h.fit(records)
 		h.readerFull = fit == 0
 		return fit > 0
-	})
+	}) {
+		h.arrive(records[:fit])
+	}
 	return fit
 }
 
-// awaitThat waits until ok returns true, which it calls at first and after each token of wake. It
-// returns false when ctx has ended.
-func (h *handler) awaitThat(ctx context.Context, wake <-chan struct{}, ok func() bool) bool {
-	for ctx.Err() == nil {
-		h.mu.Lock()
-		good := ok()
-		h.mu.Unlock()
-		if good {
-			return true
-		}
-		select {
-		case <-wake:
-		case <-ctx.Done():
-		}
-	}
-	return false
+// SkipTo implements reading.Handler.
+func (h *handler) SkipTo(seq uint64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.readTo = max(h.readTo, seq)
 }
 
 func (h *handler) fit(records []event.Record) (n int) {
@@ -172,7 +141,7 @@ func (h *handler) arrive(records []event.Record) {
 	}
 	n := 0
 	for _, rec := range records {
-		if !h.waits(rec.Seq) && !policy.Gets(h.name, rec.Event) {
+		if !h.waits(rec.Seq) && !policy.Gets(h.name, rec) {
 			continue
 		}
 		if n == len(h.batch) {

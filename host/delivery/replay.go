@@ -9,6 +9,7 @@ import (
 
 	"github.com/berth-host/berth/host/delivery/actions"
 	"github.com/berth-host/berth/host/delivery/obstacle"
+	"github.com/berth-host/berth/host/delivery/queue"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 )
@@ -18,6 +19,12 @@ import (
 // position. The pools that take from the handler only see a pause. The caller has locked
 // the handler's name. actions.ErrClosing: nothing has changed.
 func (h *handler) ReplayFrom(ctx context.Context, from, to uint64) error {
+	h.mu.Lock()
+	err, to := h.policy.Beyond(h.name, from), h.policy.Bound(to) // new shards deliver those behind it
+	h.mu.Unlock()
+	if err != nil {
+		return err
+	}
 	life, end := context.WithCancel(h.life)
 	defer end()
 	defer context.AfterFunc(h.hold.Leaving(), end)()
@@ -39,7 +46,7 @@ func (h *handler) ReplayFrom(ctx context.Context, from, to uint64) error {
 		return orClosing(life, fmt.Errorf("start a replay: %w", err))
 	}
 	// No attempt is open now. Even if the write fails, the store has the position.
-	err := h.dispatcher.cfg.Store.StartReplay(ctx, h.name, from, to, time.Now())
+	err = h.dispatcher.cfg.Store.StartReplay(ctx, h.name, from, to, time.Now())
 	h.reload(life)
 	if err != nil {
 		return orClosing(life, err)
@@ -85,7 +92,7 @@ func (h *handler) setSuspended(suspended bool) {
 
 // Wait implements tenure.Handler: it waits until no attempt is open.
 func (h *handler) Wait(ctx context.Context) error {
-	if !h.awaitThat(ctx, h.idle, func() bool { return h.inFlight == 0 }) {
+	if !queue.Await(ctx, &h.mu, h.idle, func() bool { return h.inFlight == 0 }) {
 		return ctx.Err()
 	}
 	return nil
@@ -94,44 +101,9 @@ func (h *handler) Wait(ctx context.Context) error {
 // ahead reports whether the reader is yet to read the event.
 func (h *handler) ahead(seq uint64) bool { return seq > h.readTo && !h.replay.Skips(seq) }
 
-// readReplay reads the rest of the events that are replayed. It returns false when ctx
-// has ended.
-func (h *handler) readReplay(ctx context.Context) bool {
-	for {
-		h.mu.Lock()
-		r, from := h.replay, h.readTo+1
-		h.mu.Unlock()
-		if r == nil || from > max(r.To, r.Resume) {
-			return true
-		}
-		var records []event.Record
-		var err error
-		if from <= r.To {
-			records, err = h.dispatcher.cfg.Log.Read(ctx, from, readBatch)
-		}
-		n, _ := slices.BinarySearchFunc(records, r.To+1, func(rec event.Record, seq uint64) int { return cmp.Compare(rec.Seq, seq) })
-		for unread := records[:n]; err == nil && len(unread) > 0; {
-			fit := h.awaitCapacity(ctx, unread)
-			if fit == 0 {
-				return false
-			}
-			h.arrive(unread[:fit])
-			unread = unread[fit:]
-		}
-		if err == nil && n == 0 { // all are read
-			err = h.endReplay(ctx, r)
-		}
-		if err == nil {
-			h.recovered(obstacle.Reader)
-		} else if ctx.Err() != nil || !h.pause(ctx, obstacle.Reader, err) {
-			return false
-		}
-	}
-}
-
-// endReplay moves the reader to its position before the replay. It first admits what
-// waited there for another attempt.
-func (h *handler) endReplay(ctx context.Context, r *event.Replay) error {
+// EndReplay implements reading.Handler: it moves the reader to its position before the replay. It
+// first admits what waited there for another attempt.
+func (h *handler) EndReplay(ctx context.Context, r *event.Replay) error {
 	var waiting []event.Delivery
 	for seq, d := range h.later { // only this goroutine changes it
 		if r.Skips(seq) {

@@ -265,7 +265,7 @@ func (h *handler) busy() (b busy) {
 // awaitFeedCapacity waits until the handler has capacity for redriven events. It returns
 // false when ctx has ended.
 func (h *handler) awaitFeedCapacity(ctx context.Context) bool {
-	return h.awaitThat(ctx, h.feederWake, func() bool {
+	return queue.Await(ctx, &h.mu, h.feederWake, func() bool {
 		h.feederFull = !h.hasFeedCapacity()
 		return !h.feederFull
 	})

@@ -5,6 +5,7 @@ import (
 
 	"github.com/berth-host/berth/host/delivery/measure"
 	"github.com/berth-host/berth/host/delivery/obstacle"
+	"github.com/berth-host/berth/host/delivery/queue"
 	"github.com/berth-host/berth/host/delivery/tasks"
 	"github.com/berth-host/berth/host/event"
 )
@@ -16,6 +17,7 @@ type Source struct {
 	h      *handler
 	module string // the SHA-256 of the version's module
 	closed bool   // under Dispatcher.mu
+	bell   *queue.Bell
 
 	// Under handler.mu. A success with children or effects is counted when the store has
 	// them, every other attempt when it is completed.
@@ -48,13 +50,35 @@ func (s *Source) Probe() { s.h.Probe() }
 // Demand yields a token when an attempt is ready and no instance waits in Lease.Next.
 func (s *Source) Demand() <-chan struct{} { return s.h.demand }
 
+// Unit returns the name of the handler, that of a shard of several.
+func (s *Source) Unit() string { return s.h.name }
+
+// Standby reports whether another host runs the handler, or none.
+func (s *Source) Standby() bool { return s.h.standby.Load() }
+
+// Ring has the handler ring a bell, until Close, whenever an attempt may start. It is called at
+// most once, before the source is used.
+func (s *Source) Ring(b *queue.Bell) {
+	s.h.mu.Lock()
+	defer s.h.mu.Unlock()
+	s.bell, s.h.bells = b, append(s.h.bells, b)
+	s.h.signal()
+}
+
+// MayStart reports whether an attempt is ready and may start now.
+func (s *Source) MayStart() bool {
+	s.h.mu.Lock()
+	defer s.h.mu.Unlock()
+	return s.h.startable()
+}
+
 // TryNext starts an attempt without a lease, for an outcome that is known already. It
 // returns false when none may start.
 func (s *Source) TryNext() (event.Attempt, bool) {
 	h := s.h
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.ready.Len() == 0 || !h.mayStart() {
+	if !h.startable() {
 		return event.Attempt{}, false
 	}
 	var list [1]*tasks.Task
@@ -96,6 +120,9 @@ func (s *Source) Close(ctx context.Context) error {
 		h.endLife()
 	}
 	d.mu.Unlock()
+	h.mu.Lock()
+	h.bells = h.bells.Without(s.bell)
+	h.mu.Unlock()
 	if !last {
 		h.Probe() // the last probe may have been by an instance of this version
 		s.awaitCounts(ctx)

@@ -7,6 +7,14 @@ import (
 	"github.com/berth-host/berth/host/delivery/obstacle"
 )
 
+// Pause implements reading.Handler.
+func (h *handler) Pause(ctx context.Context, err error) bool {
+	return h.pause(ctx, obstacle.Reader, err)
+}
+
+// Recovered implements reading.Handler.
+func (h *handler) Recovered() { h.recovered(obstacle.Reader) }
+
 // pause waits before a part reads the log again after an error. Two failures in a row, or
 // an event that cannot be read, make the handler stuck until the part succeeds. It returns
 // false when ctx has ended.

@@ -14,44 +14,20 @@ import (
 // Deliveries returns the delivery of one event to every handler that has it or will get
 // it, sorted by name, each with its history and what it waits for, and without versions.
 func (d *Dispatcher) Deliveries(ctx context.Context, rec event.Record) ([]wire.Delivery, error) {
-	var j view.Join
-	handlers := d.handlers.Running()
-	for _, h := range handlers {
-		if v, ok := h.view(rec); ok {
-			j.Set(h.name, v)
-		}
-		j.Past = h.unsavedAttempts(rec.Seq, j.Past)
-	}
-	d.recorder.View(func(saving *recorder.Batch) {
-		for v := range saving.Of(rec.Seq) {
-			j.Writing(v)
-		}
+	return view.Deliveries(ctx, d.cfg.Store, rec, d.handlers.Running(), func(add func(event.Delivery)) {
+		d.recorder.View(func(saving *recorder.Batch) {
+			for v := range saving.Of(rec.Seq) {
+				add(v)
+			}
+		})
 	})
-	stored, err := d.cfg.Store.Deliveries(ctx, rec.Seq)
-	if err != nil {
-		return nil, err
-	}
-	kept, err := d.cfg.Store.Attempts(ctx, rec.Seq)
-	if err != nil {
-		return nil, err
-	}
-	j.Stored(stored, kept)
-	for _, h := range handlers {
-		v, known := j.Of(h.name)
-		if !known {
-			v.Delivery, known = h.notKept(rec)
-		} else if v.WaitingFor == nil && (v.Status == event.StatusPending || v.Status == event.StatusRetrying) {
-			v.WaitingFor = h.backlog(v.Delivery)
-		}
-		if known {
-			j.Set(h.name, v)
-		}
-	}
-	return j.List(), nil
 }
 
-// view returns the delivery of an event that the handler has or will get.
-func (h *handler) view(rec event.Record) (v view.State, ok bool) {
+// Name implements view.Handler.
+func (h *handler) Name() string { return h.name }
+
+// View implements view.Handler.
+func (h *handler) View(rec event.Record) (v view.State, ok bool) {
 	h.mu.Lock()
 	t, ahead, policy := h.open.Get(rec.Seq), h.ahead(rec.Seq) && !h.done[rec.Seq] || h.fair.Has(rec.Seq), h.policy
 	waits, later := h.later[rec.Seq]
@@ -75,17 +51,17 @@ func (h *handler) view(rec event.Record) (v view.State, ok bool) {
 		return v, true
 	case later:
 		v.Delivery = waits
-	case ahead && policy.Gets(h.name, rec.Event):
+	case ahead && policy.Gets(h.name, rec):
 		v.Delivery = event.Delivery{Handler: h.name, Seq: rec.Seq, Status: event.StatusPending, At: rec.Event.Metadata().Time}
 	default:
 		return v, false
 	}
-	v.WaitingFor = h.backlog(v.Delivery)
+	v.WaitingFor = h.Backlog(v.Delivery)
 	return v, true
 }
 
-// unsavedAttempts adds the attempts of an event that the store may not have yet.
-func (h *handler) unsavedAttempts(seq uint64, to []event.PastAttempt) []event.PastAttempt {
+// Unsaved implements view.Handler.
+func (h *handler) Unsaved(seq uint64, to []event.PastAttempt) []event.PastAttempt {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	to = h.outcomes.Past(seq, to)
@@ -117,8 +93,8 @@ func (h *handler) waiting(t *tasks.Task, now time.Time) *wire.WaitingFor {
 	return view.Busy(h.suspended, h.unsavedBytes >= maxUnsavedBytes)
 }
 
-// backlog returns what a delivery waits for that has no task yet.
-func (h *handler) backlog(d event.Delivery) *wire.WaitingFor {
+// Backlog implements view.Handler.
+func (h *handler) Backlog(d event.Delivery) *wire.WaitingFor {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	now := time.Now()
@@ -135,13 +111,12 @@ func (h *handler) backlog(d event.Delivery) *wire.WaitingFor {
 	return view.Unread("")
 }
 
-// notKept returns the delivery of an event whose success is not stored, as far as the
-// handler knows; see event.Sampled.
-func (h *handler) notKept(rec event.Record) (event.Delivery, bool) {
+// NotKept implements view.Handler.
+func (h *handler) NotKept(rec event.Record) (event.Delivery, bool) {
 	h.mu.Lock()
 	s, cursor, policy := h.sampled, h.cursor(), h.policy
 	h.mu.Unlock()
-	if !s.Has(rec.Seq) || rec.Seq > cursor || !policy.Gets(h.name, rec.Event) {
+	if !s.Has(rec.Seq) || rec.Seq > cursor || !policy.Gets(h.name, rec) {
 		return event.Delivery{}, false
 	}
 	return rec.NotKept(h.name), true

@@ -1,5 +1,10 @@
 package queue
 
+import (
+	"context"
+	"sync"
+)
+
 // Signal puts a token into a channel, unless it has one.
 func Signal(c chan struct{}) {
 	select {
@@ -25,4 +30,22 @@ func (g *Gate) Open() {
 		close(g.c)
 		g.c = nil
 	}
+}
+
+// Await waits until ok returns true, which it calls under a lock, at first and after each token of
+// wake. It returns false when ctx has ended.
+func Await(ctx context.Context, mu sync.Locker, wake <-chan struct{}, ok func() bool) bool {
+	for ctx.Err() == nil {
+		mu.Lock()
+		good := ok()
+		mu.Unlock()
+		if good {
+			return true
+		}
+		select {
+		case <-wake:
+		case <-ctx.Done():
+		}
+	}
+	return false
 }

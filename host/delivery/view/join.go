@@ -1,7 +1,9 @@
 package view
 
 import (
-	"sort"
+	"cmp"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/berth-host/berth/host/event"
@@ -59,7 +61,7 @@ func (j *Join) Stored(list []event.Delivery, kept []event.PastAttempt) {
 	}
 }
 
-// List returns the deliveries with their histories, sorted by handler, without versions.
+// List returns the deliveries with their histories, sorted by plugin and shard, without versions.
 func (j *Join) List() []wire.Delivery {
 	list := make([]wire.Delivery, 0, len(j.states))
 	for _, s := range j.states {
@@ -67,8 +69,19 @@ func (j *Join) List() []wire.Delivery {
 		w.WaitingFor, w.History = s.WaitingFor, History(s.Delivery, j.Past)
 		list = append(list, w)
 	}
-	sort.Slice(list, func(i, k int) bool { return list[i].Plugin < list[k].Plugin })
+	slices.SortFunc(list, Compare)
 	return list
+}
+
+// Compare orders deliveries of one event by plugin and shard.
+func Compare(a, b wire.Delivery) int {
+	shard := func(d wire.Delivery) int {
+		if d.Shard == nil {
+			return -1
+		}
+		return *d.Shard
+	}
+	return cmp.Or(strings.Compare(a.Plugin, b.Plugin), cmp.Compare(shard(a), shard(b)))
 }
 
 // JustBefore is the Since of an outcome that may be in the store by now: there it counts, and

@@ -14,6 +14,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // Attempt returns the traceparent of an attempt that starts. For an attempt that is not
@@ -34,7 +35,7 @@ func (t *Tracer) Ended(rec event.Record, d event.Delivery, traceparent string) {
 		return
 	}
 	attributes := append(describe(rec.Event), system, attribute.String("messaging.operation.type", "process"),
-		attribute.String("messaging.consumer.group.name", d.Handler), attribute.Int64("berth.seq", int64(rec.Seq)),
+		attribute.String("messaging.consumer.group.name", spec.PluginOf(d.Handler)), attribute.Int64("berth.seq", int64(rec.Seq)),
 		attribute.String("berth.status", string(d.Status)))
 	delivery := trace.NewSpanContext(trace.SpanContextConfig{TraceID: parent.TraceID(), SpanID: deliverySpan(parent.TraceID(), rec.Seq, d),
 		TraceFlags: trace.FlagsSampled, Remote: true})
@@ -47,10 +48,10 @@ func (t *Tracer) Ended(rec event.Record, d event.Delivery, traceparent string) {
 	if d.Attempts == 1 {
 		more = append(more, attribute.Float64("berth.wait_ms", float64(began.Sub(published))/float64(time.Millisecond)))
 	}
-	t.record(own, delivery, "process "+d.Handler, trace.SpanKindConsumer, began, d, more)
+	t.record(own, delivery, "process "+spec.PluginOf(d.Handler), trace.SpanKindConsumer, began, d, more)
 	if d.Status.Final() {
 		all := append(attributes, attribute.Int("berth.attempts", d.Attempts))
-		t.record(delivery, parent, "deliver "+d.Handler, trace.SpanKindInternal, published, d, all)
+		t.record(delivery, parent, "deliver "+spec.PluginOf(d.Handler), trace.SpanKindInternal, published, d, all)
 	}
 }
 
