@@ -79,7 +79,7 @@ func (h *Host) startAPI(ctx context.Context, verifier *auth.Verifier) error {
 			Activities: h.feed,
 			Router:     h.live,
 			Deliveries: run.Deliveries{Dispatcher: h.runner.Dispatcher, Cursors: log.Cursors, Manifest: h.plugins.Manifest, Table: h.live.Table,
-				Versions: h.runner.Versions, Owner: board.OwnerOf(h.cluster.Load)},
+				Versions: h.runner.Versions, Units: h.runner.Units, Owner: board.OwnerOf(h.cluster.Load)},
 			DeadLetters: run.DeadLetters{Actions: h.actions},
 			Replayer:    run.Replayer{Bus: events.Bus, Log: log, Actions: h.actions},
 			Status:      status,

@@ -67,10 +67,11 @@ func (h *Host) startRunner(events *bus.Bus) error {
 		cfg.Claim = log.Shared.Claim
 	}
 	dispatcher := delivery.New(cfg)
+	units := run.Units{Read: log.Read}
 	h.onClose("the deliveries", dispatcher.Close)
 	h.runner = run.New(run.Config{Dispatcher: dispatcher, Engine: eng, KV: log, Network: network, Secrets: h.secrets(),
-		Table: h.live.Table, Logs: h.logs, Versions: known, Read: log.Read, Check: h.checked.Types.CheckChild, Logger: h.logger})
-	h.actions = remote.NewActions(h.way(), dispatcher, log.DeadCounts)
-	h.kept = remote.NewState(h.way(), run.HandlerState{State: log, Issues: h.issues}, dispatcher.IsOpen)
+		Table: h.live.Table, Units: units, Logs: h.logs, Versions: known, Read: log.Read, Check: h.checked.Types.CheckChild, Logger: h.logger})
+	h.actions = remote.NewActions(h.way(), dispatcher, units, log.DeadCounts)
+	h.kept = remote.NewState(h.way(), run.HandlerState{State: log, Issues: h.issues}, units, dispatcher.IsOpen)
 	return nil
 }

@@ -68,7 +68,9 @@ func (s *Server) retryEvent(r *request) (any, error) {
 		}
 		switch w := d.WaitingFor; {
 		case n > 0 || w != nil && w.Kind == waitsForBreaker: // which lets it through now
-			done.Plugins = append(done.Plugins, d.Plugin)
+			if !slices.Contains(done.Plugins, d.Plugin) { // a dead letter of a shard that is no more is another one
+				done.Plugins = append(done.Plugins, d.Plugin)
+			}
 		case w != nil:
 			waits += strings.TrimRight(fmt.Sprintf("; %s waits: %s %s", d.Plugin, w.Reason, w.EventID), " ")
 		}

@@ -270,6 +270,19 @@ func HandlerCursors(handler string) CursorNames {
 	return CursorNames{"handler/" + handler, "thinned-from/" + handler, "thinned-to/" + handler}
 }
 
+// Positions returns the positions in the log among cursors by the plugin, each with the unit of its
+// handler as the name, in the order of cursors.
+func Positions(cursors []Cursor) map[string][]Cursor {
+	byPlugin := make(map[string][]Cursor)
+	for _, c := range cursors {
+		if unit, ok := strings.CutPrefix(c.Name, "handler/"); ok {
+			plugin := spec.PluginOf(unit)
+			byPlugin[plugin] = append(byPlugin[plugin], Cursor{unit, c.Seq})
+		}
+	}
+	return byPlugin
+}
+
 // Backlog is the durable progress of one handler.
 type Backlog struct {
 	Found  bool       // false: the handler has never been seen

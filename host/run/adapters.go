@@ -3,6 +3,7 @@ package run
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/berth-host/berth/host/bus"
@@ -36,8 +37,9 @@ func (l DeadLetters) DeadLetters(ctx context.Context, f event.DeadFilter, cursor
 
 func deadLetter(d event.DeadLetter) wire.DeadLetter {
 	meta := d.Event.Metadata()
+	plugin, shard := spec.SplitUnit(d.Handler)
 	w := wire.DeadLetter{
-		Plugin: d.Handler, EventID: meta.EventID, Seq: d.Seq, EventType: string(d.Event.Type()), Subject: meta.Subject,
+		Plugin: plugin, Shard: shard, EventID: meta.EventID, Seq: d.Seq, EventType: string(d.Event.Type()), Subject: meta.Subject,
 		IdempotencyKey: meta.IdempotencyKey, Status: string(d.Status), Reason: d.Reason, Attempts: d.Attempts,
 		Error: view.Error(d.ErrorClass, d.ErrorMessage), PublishedAt: meta.Time, At: d.At, Event: json.RawMessage(d.Event.Envelope()),
 	}
@@ -64,7 +66,12 @@ func (r Replayer) Replay(ctx context.Context, plugin string, from, to uint64) er
 
 // Skip implements ports.Replayer.
 func (r Replayer) Skip(ctx context.Context, from, to uint64) (event.Skipped, error) {
-	return r.Log.Skip(ctx, from, to)
+	done, err := r.Log.Skip(ctx, from, to)
+	for i, unit := range done.Handlers {
+		done.Handlers[i] = spec.PluginOf(unit)
+	}
+	done.Handlers = slices.Compact(done.Handlers)
+	return done, err
 }
 
 // Installer installs plugins for the API. Lock order: package install's lock, then the

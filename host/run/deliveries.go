@@ -1,6 +1,7 @@
 package run
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/route"
 	"github.com/berth-host/berth/host/run/versions"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -19,14 +21,14 @@ import (
 const statsTimeout = 2 * time.Second
 
 // WithLag returns a plugin with the lag of its handler, if its events wait because it has no
-// instances, or if another host runs it.
+// instances, or if other hosts run it or a shard of it.
 func (r *Runner) WithLag(p wire.Plugin) wire.Plugin {
-	if p.State != wire.Standby && (p.Instances > 0 || p.Lag > 0) {
+	if p.State != wire.Standby && (p.Instances > 0 || p.Lag > 0) && len(r.Units.Known(p.Name)) == 1 {
 		return p
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), statsTimeout)
 	defer cancel()
-	f, err := r.Dispatcher.Figures(ctx, p.Name)
+	f, err := r.figures(ctx, p.Name)
 	if err != nil {
 		r.Logger.Warn("lag of plugin unknown", "plugin", p.Name, "error", err)
 		return p
@@ -43,6 +45,7 @@ type Deliveries struct {
 	Manifest func(plugin string) (m abi.Manifest, known bool)
 	Table    func() *route.Table
 	Versions *versions.Versions
+	Units    Units
 	Owner    func(handler string) string // the name of the host that runs a handler, "" when none does; see delivery.Config
 }
 
@@ -61,41 +64,60 @@ func (d Deliveries) Deliveries(ctx context.Context, rec event.Record) ([]wire.De
 		position[c.Name] = c.Seq
 	}
 	for i := range list {
-		if waits := list[i].Status == string(event.StatusPending) || list[i].Status == string(event.StatusRetrying); waits && !d.Runs(list[i].Plugin) {
-			list[i].WaitingFor = d.elsewhere(list[i].Plugin)
+		unit := spec.UnitName(list[i].Plugin, list[i].Shard)
+		if waits := list[i].Status == string(event.StatusPending) || list[i].Status == string(event.StatusRetrying); waits && !d.Runs(unit) {
+			list[i].WaitingFor = d.elsewhere(unit)
 		}
 	}
-	for _, c := range cursors {
-		name, isHandler := strings.CutPrefix(c.Name, "handler/")
-		listed := slices.ContainsFunc(list, func(d wire.Delivery) bool { return d.Plugin == name })
-		if !isHandler || listed || d.Runs(name) {
+	for plugin, positions := range event.Positions(cursors) {
+		if slices.ContainsFunc(list, func(d wire.Delivery) bool { return d.Plugin == plugin }) {
 			continue
 		}
-		names := event.HandlerCursors(name)
-		sampled := event.Sampled{From: position[names.SampledFrom], To: position[names.SampledTo]}.Has(rec.Seq)
-		switch {
-		case c.Seq >= rec.Seq && !sampled, !d.takes(name, rec.Event):
-		case c.Seq >= rec.Seq:
-			list = append(list, view.Of(rec.NotKept(name)))
-		default:
-			pending := view.Of(event.Delivery{Handler: name, Seq: rec.Seq, Status: event.StatusPending, At: rec.Event.Metadata().Time})
-			pending.WaitingFor, pending.History = d.elsewhere(name), []wire.PastAttempt{}
-			list = append(list, pending)
+		for _, at := range positions {
+			if one, found := d.unlisted(at, rec, position); found {
+				list = append(list, one)
+			}
 		}
 	}
 	for i := range list {
 		d.Versions.Name(&list[i])
 	}
-	slices.SortFunc(list, func(x, y wire.Delivery) int { return strings.Compare(x.Plugin, y.Plugin) })
+	slices.SortFunc(list, func(x, y wire.Delivery) int {
+		return cmp.Or(strings.Compare(x.Plugin, y.Plugin), strings.Compare(spec.UnitName(x.Plugin, x.Shard), spec.UnitName(y.Plugin, y.Shard)))
+	})
 	return list, nil
 }
 
-// elsewhere returns what the events of a handler wait for that does not run here.
-func (d Deliveries) elsewhere(handler string) *wire.WaitingFor {
-	if d.IsOpen(handler) {
-		reason := "no host runs the handler yet: one takes it within seconds"
-		if owner := d.Owner(handler); owner != "" {
-			reason = "the host " + owner + " runs the handler, and shows what it waits for"
+// unlisted returns the delivery of an event to a unit at a position of which nothing is stored, and
+// false when there is none.
+func (d Deliveries) unlisted(at event.Cursor, rec event.Record, position map[string]uint64) (wire.Delivery, bool) {
+	unit := at.Name
+	if d.Runs(unit) || !d.Units.Gets(unit, rec) {
+		return wire.Delivery{}, false
+	}
+	names := event.HandlerCursors(unit)
+	sampled := event.Sampled{From: position[names.SampledFrom], To: position[names.SampledTo]}.Has(rec.Seq)
+	switch {
+	case at.Seq >= rec.Seq && !sampled, !d.takes(spec.PluginOf(unit), rec.Event):
+		return wire.Delivery{}, false
+	case at.Seq >= rec.Seq:
+		return view.Of(rec.NotKept(unit)), true
+	}
+	pending := view.Of(event.Delivery{Handler: unit, Seq: rec.Seq, Status: event.StatusPending, At: rec.Event.Metadata().Time})
+	pending.WaitingFor, pending.History = d.elsewhere(unit), []wire.PastAttempt{}
+	return pending, true
+}
+
+// elsewhere returns what the events of a unit wait for that does not run here.
+func (d Deliveries) elsewhere(unit string) *wire.WaitingFor {
+	if d.IsOpen(unit) {
+		what := "the handler"
+		if _, shard := spec.ShardOf(unit); shard {
+			what = "its shard"
+		}
+		reason := "no host runs " + what + " yet: one takes it within seconds"
+		if owner := d.Owner(unit); owner != "" {
+			reason = "the host " + owner + " runs " + what + ", and shows what it waits for"
 		}
 		return &wire.WaitingFor{Kind: view.Standby, Reason: reason}
 	}

@@ -4,6 +4,7 @@ import (
 	"sync"
 
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // maxVersions bounds the versions of a handler of which a host knows what its failures need:
@@ -52,7 +53,7 @@ func (v *startedVersions) find(handler, sha256 string) started {
 // FailureOf returns what is to be known about a failed attempt besides its delivery: the
 // event's order key or, without one, its subject, and the version of the module.
 func (r *Runner) FailureOf(rec event.Record, d event.Delivery) (key, version string) {
-	s := r.started.find(d.Handler, d.SHA256)
+	s := r.started.find(spec.PluginOf(d.Handler), d.SHA256)
 	if s.key != nil {
 		key = s.key(rec.Event)
 	}

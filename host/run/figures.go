@@ -38,7 +38,7 @@ func (r *Runner) Figures(ctx context.Context, h *figures.Handler) error {
 		}
 		h.Versions = append(h.Versions, v)
 	}
-	f, err := r.Dispatcher.Figures(ctx, h.Plugin)
+	f, err := r.figures(ctx, h.Plugin)
 	h.Open = f.Open
 	if err != nil || f.Lag == 0 {
 		return err

@@ -130,9 +130,11 @@ func (s HandlerState) Purge(ctx context.Context, name string) error {
 
 // Has implements install.State. A handler whose position is gone has no outcomes and issues either.
 func (s HandlerState) Has(ctx context.Context, name string) (forgettable, purgeable bool, err error) {
-	if _, forgettable, err = s.State.Cursor(ctx, event.HandlerCursors(name).Position); err != nil {
+	cursors, err := s.State.Cursors(ctx)
+	if err != nil {
 		return false, false, err
 	}
+	forgettable = len(event.Positions(cursors)[name]) > 0
 	used, _, err := s.State.KVUsage(ctx, name)
 	return forgettable, used > 0, err
 }

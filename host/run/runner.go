@@ -29,6 +29,7 @@ type Config struct {
 	Network    *guestnet.Network
 	Secrets    secret.Source
 	Table      func() *route.Table // in force now
+	Units      Units
 	Logs       *guestlog.Logs
 	Versions   *versions.Versions
 	Read       func(ctx context.Context, from uint64, limit int) ([]event.Record, error) // of the log

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/berth-host/berth/host/config"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // StartLog is the part of an engine that StartPosition reads.
@@ -19,7 +20,7 @@ type StartLog interface {
 func StartPosition(log StartLog, start func(handler string) config.Start, logger *slog.Logger) func(context.Context, string) (
 	after uint64, err error) {
 	return func(ctx context.Context, handler string) (uint64, error) {
-		s := start(handler)
+		s := start(spec.PluginOf(handler))
 		if !s.Earliest && s.At.IsZero() {
 			return log.Last(), nil
 		}

@@ -1,14 +1,18 @@
 package run
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"strings"
+	"maps"
+	"math"
+	"slices"
 	"time"
 
 	"github.com/berth-host/berth/host/config"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -63,33 +67,45 @@ func (l LogStatus) LogStatus(ctx context.Context) (wire.LogStatus, error) {
 	if !st.OldestAt.IsZero() {
 		status.OldestAt = &st.OldestAt
 	}
-	for _, cursor := range cursors { // sorted by name
-		name, ok := strings.CutPrefix(cursor.Name, "handler/")
-		if !ok {
-			continue
-		}
-		reader, err := l.reader(ctx, name, cursor.Seq)
+	positions := event.Positions(cursors)
+	for _, plugin := range slices.Sorted(maps.Keys(positions)) {
+		reader, err := l.reader(ctx, plugin, positions[plugin], dead)
 		if err != nil {
 			return wire.LogStatus{}, err
 		}
-		reader.Dead = dead[name]
 		status.Handlers = append(status.Handlers, reader)
 	}
 	return status, nil
 }
 
-// reader reports the progress of one handler.
-func (l LogStatus) reader(ctx context.Context, name string, cursor uint64) (wire.LogReader, error) {
-	reader := wire.LogReader{Plugin: name, Cursor: cursor, Lost: l.Lost(name)}
-	s, err := l.Runner.Dispatcher.Figures(ctx, name)
-	if err != nil {
-		return reader, err
+// reader reports the progress of the handler of a plugin.
+func (l LogStatus) reader(ctx context.Context, plugin string, positions []event.Cursor, dead map[string]uint64) (wire.LogReader, error) {
+	reader := wire.LogReader{Plugin: plugin, Cursor: math.MaxUint64}
+	for unit, n := range dead { // also those of units that are no more
+		if spec.PluginOf(unit) == plugin {
+			reader.Dead += n
+		}
 	}
-	reader.Lag, reader.Open = s.Lag, s.Open
+	var s sum
+	for _, at := range positions {
+		f, err := l.Runner.Dispatcher.Figures(ctx, at.Name)
+		if err != nil {
+			return reader, err
+		}
+		s.add(f)
+		reader.Cursor = min(reader.Cursor, at.Seq)
+		reader.Lost = max(reader.Lost, l.Lost(at.Name)) // each counts the events of all
+		if shard, found := spec.ShardOf(at.Name); found {
+			reader.Shards = append(reader.Shards, wire.ShardReader{Shard: shard, Cursor: at.Seq, Open: f.Open, Dead: dead[at.Name]})
+		}
+	}
+	slices.SortFunc(reader.Shards, func(a, b wire.ShardReader) int { return cmp.Compare(a.Shard, b.Shard) })
+	all := s.figures()
+	reader.Lag, reader.Open = all.Lag, all.Open
 	if reader.Lag == 0 {
 		return reader, nil
 	}
-	oldest, err := l.Log.Read(ctx, s.Oldest, 1)
+	oldest, err := l.Log.Read(ctx, all.Oldest, 1)
 	var bad *event.Unreadable
 	if err != nil && !errors.As(err, &bad) { // the time of an unreadable event is unknown
 		return reader, err

@@ -2,27 +2,31 @@ package remote
 
 import (
 	"context"
+	"slices"
 
 	"github.com/berth-host/berth/host/cluster"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // Kept is what the host keeps of a plugin beside its files; see install.State.
 type Kept interface {
-	Forget(ctx context.Context, plugin string) error
+	// Forget forgets one unit.
+	Forget(ctx context.Context, unit string) error
 	Purge(ctx context.Context, plugin string) error
 	Has(ctx context.Context, plugin string) (forgettable, purgeable bool, err error)
 }
 
 // State removes what is kept of a plugin once no host runs it. It is safe for concurrent use.
 type State struct {
-	way  Way
-	kept Kept
-	open func(handler string) bool
+	way   Way
+	kept  Kept
+	units Units
+	open  func(unit string) bool
 }
 
-// NewState returns the state of plugins on all hosts; open reports whether a handler is open here.
-func NewState(way Way, kept Kept, open func(handler string) bool) *State {
-	return &State{way, kept, open}
+// NewState returns the state of plugins on all hosts; open reports whether a unit is open here.
+func NewState(way Way, kept Kept, units Units, open func(unit string) bool) *State {
+	return &State{way, kept, units, open}
 }
 
 // The names of the commands.
@@ -34,36 +38,67 @@ const (
 // Methods are the commands that hosts carry out for each other.
 func (s *State) Methods() map[string]cluster.Method {
 	return map[string]cluster.Method{
-		forget:     method(forget, s.closed(s.kept.Forget)),
-		purgeState: method(purgeState, s.closed(s.kept.Purge)),
+		forget:     method(forget, s.forget),
+		purgeState: method(purgeState, s.purge),
 	}
 }
 
-// closed waits until the handler is closed here: this host may not have followed yet.
-func (s *State) closed(do func(context.Context, string) error) func(context.Context, string, nothing) (nothing, error) {
-	return func(ctx context.Context, plugin string, _ nothing) (nothing, error) {
-		if err := await(ctx, func() bool { return !s.open(plugin) }); err != nil {
-			return nothing{}, err
-		}
-		return nothing{}, do(ctx, plugin)
-	}
+func (s *State) forget(ctx context.Context, unit string, _ nothing) (nothing, error) {
+	return nothing{}, s.closed(ctx, unit, s.kept.Forget)
 }
 
-// Forget implements install.State.
+// purge removes the state, which is the plugin's, once one of its units has ended.
+func (s *State) purge(ctx context.Context, unit string, _ nothing) (nothing, error) {
+	return nothing{}, s.closed(ctx, unit, func(ctx context.Context, unit string) error { return s.kept.Purge(ctx, spec.PluginOf(unit)) })
+}
+
+// closed waits until the unit is closed here: this host may not have followed yet.
+func (s *State) closed(ctx context.Context, unit string, do func(context.Context, string) error) error {
+	if err := await(ctx, func() bool { return !s.open(unit) }); err != nil {
+		return err
+	}
+	return do(ctx, unit)
+}
+
+// Forget implements install.State: it forgets all units that the plugin's handler has or had.
 func (s *State) Forget(ctx context.Context, plugin string) error {
 	if !s.way.Shared {
 		return s.kept.Forget(ctx, plugin)
 	}
-	_, err := call(ctx, s.way, plugin, forget, nothing{}, s.closed(s.kept.Forget))
-	return err
+	present, err := s.units.Units(ctx, plugin)
+	if err != nil {
+		return err
+	}
+	if _, err := forEach(present, func(unit string) (int, error) {
+		_, err := call(ctx, s.way, unit, forget, nothing{}, s.forget)
+		return 0, err
+	}); err != nil {
+		return err
+	}
+	for _, unit := range spec.EveryUnit(plugin) {
+		if !slices.Contains(present, unit) { // no host runs it
+			if err := s.kept.Forget(ctx, unit); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
-// Purge implements install.State.
+// Purge implements install.State. A unit that ends later than others may have written until then, so it
+// is done for each.
 func (s *State) Purge(ctx context.Context, plugin string) error {
 	if !s.way.Shared {
 		return s.kept.Purge(ctx, plugin)
 	}
-	_, err := call(ctx, s.way, plugin, purgeState, nothing{}, s.closed(s.kept.Purge))
+	units, err := s.units.Units(ctx, plugin)
+	if err != nil {
+		return err
+	}
+	_, err = forEach(units, func(unit string) (int, error) {
+		_, err := call(ctx, s.way, unit, purgeState, nothing{}, s.purge)
+		return 0, err
+	})
 	return err
 }
 

@@ -1,0 +1,124 @@
+package run
+
+import (
+	"context"
+	"errors"
+
+	"github.com/berth-host/berth/host/delivery"
+	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/shards"
+	"github.com/berth-host/berth/host/spec"
+)
+
+// Units are the units of handlers, by their generations. It is safe for concurrent use.
+type Units struct {
+	Generations *shards.Generations // nil: hosts do not share the log, and each handler is one unit
+	Read        func(ctx context.Context, from uint64, limit int) ([]event.Record, error)
+}
+
+// Units implements remote.Units.
+func (u Units) Units(ctx context.Context, plugin string) ([]string, error) {
+	l, err := u.layout(ctx, plugin)
+	return l.Units(plugin), err
+}
+
+func (u Units) layout(ctx context.Context, plugin string) (shards.Layout, error) {
+	if u.Generations == nil {
+		return shards.New(1, ""), nil
+	}
+	g, err := u.Generations.Read(ctx, plugin)
+	return g.Layout, err
+}
+
+// Divide implements remote.Units. An event that is missing or cannot be read is any unit's.
+func (u Units) Divide(ctx context.Context, plugin string, seqs []uint64) (map[string][]uint64, error) {
+	l, err := u.layout(ctx, plugin)
+	if err != nil {
+		return nil, err
+	}
+	units := l.Units(plugin)
+	if len(units) == 1 {
+		return map[string][]uint64{units[0]: seqs}, nil
+	}
+	key := valueAt(l.OrderBy)
+	parts := make(map[string][]uint64)
+	for _, seq := range seqs {
+		records, err := u.Read(ctx, seq, 1)
+		var bad *event.Unreadable
+		if err != nil && !errors.As(err, &bad) {
+			return nil, err
+		}
+		shard := l.Shard("", seq)
+		if len(records) == 1 && records[0].Seq == seq {
+			shard = shardOf(l, key, records[0])
+		}
+		unit := units[shard]
+		parts[unit] = append(parts[unit], seq)
+	}
+	return parts, nil
+}
+
+// shardOf returns the shard of an event; key is valueAt of the layout's order.
+func shardOf(l shards.Layout, key func(*event.Event) string, rec event.Record) int {
+	if key == nil {
+		return l.Shard("", rec.Seq)
+	}
+	return l.Shard(key(rec.Event), rec.Seq)
+}
+
+// sum adds up the figures of the units of a handler.
+type sum struct {
+	units, open, unread uint64
+	oldest              uint64
+}
+
+func (s *sum) add(f delivery.Figures) {
+	s.units++
+	s.open += f.Open
+	s.unread += f.Lag - f.Open
+	if f.Lag > 0 && (s.oldest == 0 || f.Oldest < s.oldest) {
+		s.oldest = f.Oldest
+	}
+}
+
+// figures returns the figures of the handler. Each unit counts every event that it has not read, of
+// which one in units is its own.
+func (s *sum) figures() delivery.Figures {
+	f := delivery.Figures{Open: s.open, Lag: s.open, Oldest: s.oldest}
+	if s.units > 0 {
+		f.Lag += (s.unread + s.units - 1) / s.units
+	}
+	return f
+}
+
+// figures returns the figures of the handler of a plugin. On an error they are those of the units before.
+func (r *Runner) figures(ctx context.Context, plugin string) (delivery.Figures, error) {
+	var s sum
+	for _, unit := range r.Units.Known(plugin) {
+		f, err := r.Dispatcher.Figures(ctx, unit)
+		if err != nil {
+			return s.figures(), err
+		}
+		s.add(f)
+	}
+	return s.figures(), nil
+}
+
+// Known returns the units of a plugin as this host knows them.
+func (u Units) Known(plugin string) []string {
+	if u.Generations == nil {
+		return []string{plugin}
+	}
+	return u.Generations.Of(plugin).Layout.Units(plugin)
+}
+
+// Gets reports whether a unit is the one of its handler that gets an event, as this host knows it.
+func (u Units) Gets(unit string, rec event.Record) bool {
+	plugin := spec.PluginOf(unit)
+	units := u.Known(plugin)
+	if len(units) == 1 {
+		return unit == units[0]
+	}
+	l := u.Generations.Of(plugin).Layout
+	return unit == units[shardOf(l, valueAt(l.OrderBy), rec)]
+}

@@ -1,0 +1,166 @@
+package run_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/berth-host/berth/abi"
+	"github.com/berth-host/berth/host/bus"
+	"github.com/berth-host/berth/host/bus/logtest"
+	"github.com/berth-host/berth/host/config"
+	"github.com/berth-host/berth/host/delivery"
+	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/route"
+	"github.com/berth-host/berth/host/run"
+	"github.com/berth-host/berth/host/run/versions"
+	"github.com/berth-host/berth/host/shards"
+	"github.com/berth-host/berth/host/spec"
+	"github.com/berth-host/berth/host/wire"
+)
+
+// generations has one document: the plugin h has shards.
+type generations shards.Generation
+
+func (g generations) Shared(context.Context, string) ([]spec.SharedDocument, error) {
+	body, err := json.Marshal(shards.Generation(g))
+	return []spec.SharedDocument{{Kind: shards.Kind, ID: "h", Body: body, Revision: 1}}, err
+}
+
+// sharded is a log of eight events, four subjects in turn, that the plugin h has in two shards, and
+// before that in one. None of it is open.
+type sharded struct {
+	*bus.Memory
+	events     []*event.Event
+	layout     shards.Layout
+	units      run.Units
+	dispatcher *delivery.Dispatcher
+}
+
+func newSharded(t *testing.T) sharded {
+	t.Helper()
+	m := bus.NewMemory(bus.MemoryConfig{})
+	t.Cleanup(func() { m.Close() })
+	b, err := bus.New(bus.Config{Log: m, Window: m.Window()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Close)
+	s := sharded{Memory: m, layout: shards.New(2, "/metadata/subject")}
+	for i := range 8 {
+		s.events = append(s.events, logtest.Make(t, event.Draft{Type: "taken", Subject: fmt.Sprint("subject-", i%4)}))
+	}
+	if _, err := m.Append(t.Context(), s.events); err != nil {
+		t.Fatal(err)
+	}
+	known := shards.NewGenerations(generations{Number: 1, Layout: s.layout})
+	if _, err := known.Follow(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.units = run.Units{Generations: known, Read: m.Read}
+	s.dispatcher = delivery.New(delivery.Config{Store: m, Log: memoryLog{b, m}})
+	t.Cleanup(func() { s.dispatcher.Close(context.Background()) }) //nolint:errcheck // nothing is open
+	return s
+}
+
+func (s sharded) save(t *testing.T, list []event.Delivery, cursors ...event.Cursor) {
+	t.Helper()
+	if _, _, err := s.SaveDeliveries(t.Context(), nil, nil, list, cursors); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// unit returns the unit of an event.
+func (s sharded) unit(seq uint64) string {
+	return s.layout.Units("h")[s.layout.Shard(s.events[seq-1].Subject(), seq)]
+}
+
+func TestEventsAreDividedAmongTheUnits(t *testing.T) {
+	s := newSharded(t)
+	parts, err := s.units.Divide(t.Context(), "h", []uint64{1, 2, 3, 4, 5, 99})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string][]uint64{}
+	for seq := uint64(1); seq <= 5; seq++ {
+		want[s.unit(seq)] = append(want[s.unit(seq)], seq)
+	}
+	want["h/1"] = append(want["h/1"], 99) // which the log does not have
+	if !reflect.DeepEqual(parts, want) || len(parts) != 2 {
+		t.Errorf("got %v, want %v", parts, want)
+	}
+	if units, err := s.units.Units(t.Context(), "h"); err != nil || !reflect.DeepEqual(units, []string{"h/0", "h/1"}) {
+		t.Errorf("got %v, %v", units, err)
+	}
+	for _, u := range []run.Units{s.units, {Read: s.Read}} {
+		parts, err := u.Divide(t.Context(), "g", []uint64{1, 2})
+		if want := map[string][]uint64{"g": {1, 2}}; err != nil || !reflect.DeepEqual(parts, want) || !reflect.DeepEqual(u.Known("g"), []string{"g"}) {
+			t.Errorf("got %v, %v", parts, err)
+		}
+	}
+}
+
+// TestDeliveriesOfShards: an event waits for the shard that gets it, and for no other.
+func TestDeliveriesOfShards(t *testing.T) {
+	s := newSharded(t)
+	s.save(t, []event.Delivery{{Handler: "h", Seq: 1, Status: event.StatusDead, Attempts: 1, ErrorClass: event.ClassTrap},
+		{Handler: s.unit(2), Seq: 2, Status: event.StatusRetrying, Attempts: 1, ErrorClass: event.ClassTrap}},
+		event.Cursor{Name: "handler/h/0", Seq: 2}, event.Cursor{Name: "handler/h/1", Seq: 2})
+	table, err := route.New([]spec.Route{{Pattern: "*"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	known, err := versions.Open(t.Context(), versions.Config{Store: s, Now: time.Now, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := run.Deliveries{Dispatcher: s.dispatcher, Cursors: s.Cursors, Versions: known, Units: s.units,
+		Table: func() *route.Table { return table },
+		Manifest: func(plugin string) (abi.Manifest, bool) {
+			return abi.Manifest{Name: plugin, Subscribes: []abi.Subscription{{EventType: "taken"}}}, true
+		}}
+	for seq := uint64(1); seq <= 8; seq++ {
+		list, err := d.Deliveries(t.Context(), event.Record{Seq: seq, Event: s.events[seq-1]})
+		if err != nil || len(list) != 1 {
+			t.Fatalf("event %d: got %+v, %v", seq, list, err)
+		}
+		got := list[0]
+		want := map[uint64]string{1: "h dead", 2: s.unit(2) + " retrying"}[seq]
+		if seq > 2 {
+			want = s.unit(seq) + " pending"
+		}
+		if text := spec.UnitName(got.Plugin, got.Shard) + " " + got.Status; got.Plugin != "h" || text != want {
+			t.Errorf("event %d: got %s, want %s", seq, text, want)
+		}
+		if (got.WaitingFor != nil) != (seq > 1) {
+			t.Errorf("event %d waits for %+v", seq, got.WaitingFor)
+		}
+	}
+}
+
+// TestStatusOfShards: a handler's figures are those of all its shards.
+func TestStatusOfShards(t *testing.T) {
+	s := newSharded(t)
+	s.save(t, []event.Delivery{{Handler: "h", Seq: 1, Status: event.StatusDead, Attempts: 1}, {Handler: "h/1", Seq: 3, Status: event.StatusDead, Attempts: 1},
+		{Handler: "h/0", Seq: 2, Status: event.StatusRetrying, Attempts: 1}},
+		event.Cursor{Name: "handler/h/0", Seq: 2}, event.Cursor{Name: "handler/h/1", Seq: 5}, event.Cursor{Name: "handler/g", Seq: 8})
+	r := run.New(run.Config{Dispatcher: s.dispatcher, Units: s.units, Logger: slog.New(slog.DiscardHandler)})
+	status, err := run.LogStatus{Log: s, Runner: r, Settings: func() config.Bus { return config.Bus{} }, Lost: func(string) uint64 { return 0 },
+		Health: func() error { return nil }}.LogStatus(t.Context())
+	if err != nil || len(status.Handlers) != 2 || status.Handlers[0].Plugin != "g" {
+		t.Fatalf("got %+v, %v", status.Handlers, err)
+	}
+	at := s.events[1].Metadata().Time
+	want := wire.LogReader{Plugin: "h", Cursor: 2, Open: 1, Lag: 1 + 5, Dead: 2, OldestAt: &at, // 6 and 3 unread ones are 4.5 of each shard's own
+		Shards: []wire.ShardReader{{Shard: 0, Cursor: 2, Open: 1}, {Shard: 1, Cursor: 5, Dead: 1}}}
+	if got := status.Handlers[1]; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	if p := r.WithLag(wire.Plugin{Name: "h", State: wire.Active, Instances: 1, Lag: 2}); p.Lag != 6 {
+		t.Errorf("got a lag of %d", p.Lag)
+	}
+}
