@@ -28,7 +28,7 @@ JOBS     ?= 2
 SLOW     ?= 1
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: help run demo cluster cluster-faults soak-cluster build plugins test race fuzz mutate boundaries bench load lint guests languages test-guests sdk-requests docs generators \
+.PHONY: help run demo cluster cluster-faults soak-cluster scale-cluster build plugins test race fuzz mutate boundaries bench load lint guests languages test-guests sdk-requests docs generators \
 	browser check clean
 
 help: ## list the targets
@@ -49,6 +49,9 @@ cluster-faults: build ## fail hosts, network, disks and databases, operate handl
 
 soak-cluster: build ## the same and more failures, for as long as an hour
 	@$(GO) build -o bin/cluster ./cmd/cluster && exec bin/cluster -berth $(BIN) -slow $(SLOW) -suite long -logs bin/cluster-logs $(if $(FAULT),-only "$(FAULT)")
+
+scale-cluster: build ## what three hosts with half a processor each deliver in relation to one; needs root, and no other work on the machine
+	@$(GO) build -o bin/cluster ./cmd/cluster && exec bin/cluster -berth $(BIN) -suite scale
 
 # -v names each package when it is compiled: the first build shows that it goes on.
 build: ## build the host into bin/

@@ -1,6 +1,6 @@
 // Command cluster runs three hosts over one PostgreSQL server on this machine: a demo, which
 // kills one of them and shows the takeover, and with -suite the failure tests, whose results
-// it prints as a table.
+// it prints as a table, or the measurement of what several hosts deliver.
 package main
 
 import (
@@ -27,7 +27,7 @@ func main() {
 type options struct {
 	berth, plugins, guest string
 	suite, only, keep     string
-	slow                  int
+	slow, shards          int
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
@@ -37,7 +37,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.StringVar(&o.berth, "berth", "bin/berth", "the berth binary")
 	flags.StringVar(&o.plugins, "plugins", "plugins", "where the example handlers are")
 	flags.StringVar(&o.guest, "guest", "testdata/guests/record_attempts.wasm", "the module that records attempts")
-	flags.StringVar(&o.suite, "suite", "", "quick or long: the failure tests")
+	flags.StringVar(&o.suite, "suite", "", "quick or long: the failure tests; scale: what three hosts deliver in relation to one")
+	flags.IntVar(&o.shards, "shards", scaleShards, "of the handler of -suite scale")
 	flags.StringVar(&o.only, "only", "", "the one failure test to run")
 	flags.StringVar(&o.keep, "logs", "", "a directory for the logs of a failure test that failed")
 	flags.IntVar(&o.slow, "slow", 1, "how many times longer the bounds of times are, on a machine that has other work")
@@ -54,6 +55,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return faults(ctx, o, quick, stdout)
 	case "long":
 		return faults(ctx, o, long, stdout)
+	case "scale":
+		return scale(ctx, o, stdout)
 	}
-	return errors.New("-suite is quick or long")
+	return errors.New("-suite is quick, long or scale")
 }

@@ -29,6 +29,10 @@ type Config struct {
 	Guest    string
 	Handlers int
 	Work     time.Duration // how long an attempt takes
+	// Layout is how each handler of Guest and Computing is divided into shards; see SetLayout.
+	Layout Layout
+	// Computing is a module that computes as long as an event says; its handler is Computer. "" for none.
+	Computing string
 	// Plugins are files of plugins that each host has, and Routes the types of their events.
 	Plugins []string
 	Routes  []string
@@ -40,8 +44,24 @@ type Config struct {
 	Settings []string // of PostgreSQL, such as "wal_level=replica"
 }
 
-// EventType is the type of the events that the recording handlers take.
-const EventType = "attempted"
+// Layout is how a handler is divided.
+type Layout struct {
+	Shards  int    // 0 and 1: it is not
+	OrderBy string // "" is bySubject
+}
+
+// The pointers to the key of an event, and to its group: events of one key have one group.
+const (
+	bySubject = "/metadata/subject"
+	ByGroup   = "/data/group"
+)
+
+const (
+	// EventType is the type of the events that the fleet's handlers take.
+	EventType = "attempted"
+	// Computer is the name of the handler that computes.
+	Computer = "computer"
+)
 
 // Fleet is a running fleet.
 type Fleet struct {
@@ -50,7 +70,7 @@ type Fleet struct {
 	Server   *pgserver.Server
 	Dir      string
 
-	cfg    Config
+	cfg    Config // its Layout is the present one
 	start  time.Time
 	client http.Client
 
@@ -118,12 +138,8 @@ func (f *Fleet) prepare(name string) (*Host, error) {
 	if h.Proxy, err = proxy.New("unix", f.Server.Socket()); err != nil {
 		return nil, err
 	}
-	database := fmt.Sprintf("postgres://%s@%s%s?sslmode=disable", server.User.Username(), h.Proxy.Address(), server.Path)
-	handlers := make(map[string]any)
-	routes := make(map[string]any)
-	for _, typ := range f.cfg.Routes {
-		routes[typ] = struct{}{}
-	}
+	h.database = fmt.Sprintf("postgres://%s@%s%s?sslmode=disable", server.User.Username(), h.Proxy.Address(), server.Path)
+	h.config = filepath.Join(h.dir, "berth.yaml")
 	for _, file := range f.cfg.Plugins {
 		text, err := os.ReadFile(file)
 		if err != nil {
@@ -133,55 +149,95 @@ func (f *Fleet) prepare(name string) (*Host, error) {
 			return nil, err
 		}
 	}
-	if f.cfg.Handlers > 0 {
-		routes[EventType] = struct{}{}
-		if err := f.recording(h, plugins, handlers); err != nil {
+	for _, name := range f.Handlers() {
+		if err := addPlugin(plugins, name, f.cfg.Guest, f.network()); err != nil {
 			return nil, err
 		}
 	}
-	sources := make(map[string]any)
+	if f.cfg.Computing != "" {
+		if err := addPlugin(plugins, Computer, f.cfg.Computing); err != nil {
+			return nil, err
+		}
+	}
+	return h, f.configure(h)
+}
+
+// SetLayout divides the handlers in another way: each host reads its changed file by itself.
+func (f *Fleet) SetLayout(l Layout) error {
+	f.cfg.Layout = l
+	var errs []error
+	for _, h := range f.Hosts {
+		errs = append(errs, f.configure(h))
+	}
+	return errors.Join(errs...)
+}
+
+// configure writes the configuration of a host, as a whole.
+func (f *Fleet) configure(h *Host) error {
+	handlers, routes, sources := make(map[string]any), make(map[string]any), make(map[string]any)
+	for _, typ := range f.cfg.Routes {
+		routes[typ] = struct{}{}
+	}
+	for _, name := range f.Handlers() {
+		handler := f.handler(h, name, 100)
+		handler["grants"] = []any{f.network()}
+		f.cfg.Layout.divide(handler)
+		handlers[name] = handler
+	}
+	if f.cfg.Computing != "" {
+		handler := map[string]any{"start": "earliest", "order_by": bySubject}
+		f.cfg.Layout.divide(handler)
+		handlers[Computer] = handler
+	}
+	if len(handlers) > 0 {
+		routes[EventType] = struct{}{}
+	}
 	if f.cfg.Installed != "" {
 		sources["allow_private_hosts"] = []string{"127.0.0.1"}
 		handlers[f.cfg.Installed] = f.handler(h, f.cfg.Installed, 2)
 	}
 	config, err := json.MarshalIndent(map[string]any{ // JSON is YAML
-		"bus":                map[string]any{"engine": "postgres", "postgres": map[string]any{"url": database}},
-		"cluster":            map[string]any{"name": name},
-		"plugin_directories": []string{plugins},
+		"bus":                map[string]any{"engine": "postgres", "postgres": map[string]any{"url": h.database}},
+		"cluster":            map[string]any{"name": h.Name},
+		"plugin_directories": []string{filepath.Join(h.dir, "plugins")},
 		"routes":             routes,
 		"handlers":           handlers,
 		"marketplace":        sources,
 	}, "", "  ")
 	if err != nil {
-		return nil, err
+		return err
 	}
-	h.config = filepath.Join(h.dir, "berth.yaml")
-	return h, os.WriteFile(h.config, config, 0o600)
+	if err := os.WriteFile(h.config+".new", config, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(h.config+".new", h.config)
 }
 
-// recording gives a host the handlers that write to the recorder.
-func (f *Fleet) recording(h *Host, plugins string, handlers map[string]any) error {
-	module, err := os.ReadFile(f.cfg.Guest)
+// divide adds the layout to the configuration of a handler.
+func (l Layout) divide(handler map[string]any) {
+	if l.Shards > 1 {
+		handler["shards"] = l.Shards
+	}
+	if l.OrderBy != "" {
+		handler["order_by"] = l.OrderBy
+	}
+}
+
+// addPlugin writes a plugin into a directory.
+func addPlugin(dir, name, module string, capabilities ...any) error {
+	content, err := os.ReadFile(module)
 	if err != nil {
 		return err
 	}
-	for _, name := range f.Handlers() {
-		manifest, err := json.Marshal(map[string]any{"name": name, "capabilities": []any{f.network()}})
-		if err != nil {
-			return err
-		}
-		// The manifest goes first, so that the host never sees a half of the pair.
-		if err := os.WriteFile(filepath.Join(plugins, name+".wasm.json"), manifest, 0o600); err != nil {
-			return err
-		}
-		if err := os.WriteFile(filepath.Join(plugins, name+".wasm"), module, 0o600); err != nil {
-			return err
-		}
-		handler := f.handler(h, name, 100)
-		handler["grants"] = []any{f.network()}
-		handlers[name] = handler
+	manifest, err := json.Marshal(map[string]any{"name": name, "capabilities": append([]any{}, capabilities...)})
+	if err != nil {
+		return err
 	}
-	return nil
+	// The manifest goes first, so that the host never sees a half of the pair.
+	if err := os.WriteFile(filepath.Join(dir, name+".wasm.json"), manifest, 0o600); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, name+".wasm"), content, 0o600)
 }
 
 // network is the capability that a recording handler needs.
@@ -192,7 +248,7 @@ func (f *Fleet) network() map[string]any {
 // handler is the configuration of a recording handler, without its grants.
 func (f *Fleet) handler(h *Host, name string, attempts int) map[string]any {
 	return map[string]any{
-		"start": "earliest", "order_by": "/metadata/subject",
+		"start": "earliest", "order_by": bySubject,
 		"config":  map[string]any{"url": "http://" + f.Recorder.Address() + "/" + h.Name + "/" + name},
 		"retry":   map[string]any{"max_attempts": attempts, "backoff": "20ms", "max_backoff": "500ms"},
 		"breaker": map[string]any{"failures": 1000},

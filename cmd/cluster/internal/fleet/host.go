@@ -33,11 +33,12 @@ type Host struct {
 	Name  string
 	Proxy *proxy.Proxy // between it and the server
 
-	fleet  *Fleet
-	dir    string
-	config string
-	binary string
-	env    []string // beside this process's
+	fleet    *Fleet
+	dir      string
+	config   string // its path
+	database string // its URL
+	binary   string
+	env      []string // beside this process's
 
 	mu    sync.Mutex
 	url   string
@@ -203,6 +204,9 @@ func (h *Host) Call(ctx context.Context, method, path string, body, answer any) 
 	}
 	return json.Unmarshal(text, answer)
 }
+
+// PID returns the number of the process.
+func (h *Host) PID() int { return h.cmd.Process.Pid }
 
 // Kill ends the process at once, as a failure of its machine does.
 func (h *Host) Kill() error {

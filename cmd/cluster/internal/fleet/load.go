@@ -71,6 +71,9 @@ func (l *Load) publish(ctx context.Context, key string, host int, pause time.Dur
 	}
 }
 
+// group returns the group of a key, one of three.
+func group(key string) string { return fmt.Sprintf("group-%d", key[len(key)-1]%3) }
+
 func failures(n int) int {
 	if n%10 == 0 {
 		return 1
@@ -81,7 +84,7 @@ func failures(n int) int {
 // Publish publishes an event that is the nth of its key.
 func (h *Host) Publish(ctx context.Context, ev check.Event) error {
 	return h.Call(ctx, http.MethodPost, "/api/v1/events", map[string]any{
-		"event_type": EventType, "data": map[string]any{"n": ev.N, "fail": failures(ev.N)},
+		"event_type": EventType, "data": map[string]any{"n": ev.N, "fail": failures(ev.N), "group": group(ev.Key)},
 		"metadata": map[string]any{"subject": ev.Key, "idempotency_key": fmt.Sprintf("%s:%d", ev.Key, ev.N)}}, nil)
 }
 
