@@ -53,11 +53,11 @@ func (r *Runner) check(ctx context.Context, in wire.NewOperation) (*operation, e
 
 // checkNames checks that the plugin and the issue are there.
 func (r *Runner) checkNames(ctx context.Context, in wire.NewOperation) error {
-	_, found, err := r.cfg.Store.Cursor(ctx, event.HandlerCursors(in.Plugin).Position)
+	positions, err := r.positions(ctx, in.Plugin)
 	if err != nil {
 		return err
 	}
-	if !found {
+	if len(positions) == 0 {
 		return fault.New(fault.NotFound, "the plugin %s has no position in the log: it has never run", fault.Quote(in.Plugin))
 	}
 	if in.Filter.Issue == "" {

@@ -197,10 +197,14 @@ func (h *fakeHost) Documents(context.Context, string) ([]event.Document, error) 
 	return slices.SortedFunc(maps.Values(h.docs), func(a, b event.Document) int { return cmp.Compare(a.ID, b.ID) }), err
 }
 
-func (h *fakeHost) Cursor(_ context.Context, name string) (uint64, bool, error) {
+func (h *fakeHost) Cursors(context.Context) ([]event.Cursor, error) {
 	leave, err := h.enter("cursor")
 	defer leave()
-	return h.cursor, !h.gone && name == "handler/pricing", err
+	list := []event.Cursor{{Name: "handler/other", Seq: 1}, {Name: "thinned-to/pricing", Seq: 1}}
+	if !h.gone {
+		list = append(list, event.Cursor{Name: "handler/pricing", Seq: h.cursor})
+	}
+	return list, err
 }
 
 func (h *fakeHost) CountRedriven(_ context.Context, _ string, from, to uint64) (n int, err error) {

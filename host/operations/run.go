@@ -1,9 +1,11 @@
 package operations
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -159,7 +161,7 @@ func (r *Runner) giveChunk(o *operation, seqs []uint64) error {
 	if o.Kind == Replay {
 		give = r.cfg.Deliveries.Requeue
 	}
-	n, err := give(o.ctx, o.Plugin, seqs)
+	n, err := r.untilAvailable(o, func() (int, error) { return give(o.ctx, o.Plugin, seqs) })
 	if err != nil {
 		r.progress(o, o.position(), n)
 		return err
@@ -172,6 +174,26 @@ func (r *Runner) giveChunk(o *operation, seqs []uint64) error {
 	return nil
 }
 
+// unavailableFor is how long an operation tries again while no host runs its handler, as during a
+// hand-over or a change of its shards.
+const unavailableFor = 2 * time.Minute
+
+// untilAvailable repeats an action that can be repeated while it is fault.Unavailable, and returns the sum.
+func (r *Runner) untilAvailable(o *operation, do func() (int, error)) (total int, err error) {
+	for until := r.cfg.Now().Add(unavailableFor); ; {
+		n, err := do()
+		total += n
+		if !fault.Is(err, fault.Unavailable) || o.ctx.Err() != nil || r.cfg.Now().After(until) {
+			r.setReason(o, "")
+			return total, err
+		}
+		r.setReason(o, "it waits: "+event.Headline(fault.Public(err.Error(), err), maxReason))
+		if err := pause(o.ctx); err != nil {
+			return total, err
+		}
+	}
+}
+
 // awaitCapacity waits until the handler has begun enough of the events that were given to it.
 func (r *Runner) awaitCapacity(o *operation) error {
 	if o.Kind == Retry || o.pending < maxPending {
@@ -179,7 +201,7 @@ func (r *Runner) awaitCapacity(o *operation) error {
 	}
 	defer r.setReason(o, "")
 	for {
-		n, err := r.cfg.Store.CountRedriven(o.ctx, o.Plugin, o.from, o.to)
+		n, err := r.countPending(o)
 		if err != nil {
 			return err
 		}
@@ -196,19 +218,46 @@ func (r *Runner) awaitCapacity(o *operation) error {
 	}
 }
 
+// countPending counts the events given to the handler that it has not begun.
+func (r *Runner) countPending(o *operation) (n int, err error) {
+	positions, err := r.positions(o.ctx, o.Plugin)
+	for i := 0; i < len(positions) && err == nil; i++ {
+		var one int
+		one, err = r.cfg.Store.CountRedriven(o.ctx, positions[i].Name, o.from, o.to)
+		n += one
+	}
+	return n, err
+}
+
+// positions returns the positions in the log of the units of a plugin's handler.
+func (r *Runner) positions(ctx context.Context, plugin string) ([]event.Cursor, error) {
+	cursors, err := r.cfg.Store.Cursors(ctx)
+	return event.Positions(cursors)[plugin], err
+}
+
+// lowest returns the lowest position of the units of an operation's handler. fault.NotFound when the
+// handler is not there any more.
+func (r *Runner) lowest(ctx context.Context, o *operation) (uint64, error) {
+	positions, err := r.positions(ctx, o.Plugin)
+	if err != nil {
+		return 0, err
+	}
+	if len(positions) == 0 {
+		return 0, fault.New(fault.NotFound, "the plugin %s was uninstalled", o.Plugin)
+	}
+	return slices.MinFunc(positions, func(a, b event.Cursor) int { return cmp.Compare(a.Seq, b.Seq) }).Seq, nil
+}
+
 // known returns an error when the handler is not there any more.
 func (r *Runner) known(o *operation) error {
-	_, found, err := r.cfg.Store.Cursor(o.ctx, event.HandlerCursors(o.Plugin).Position)
-	if err == nil && !found {
-		err = fault.New(fault.NotFound, "the plugin %s was uninstalled", o.Plugin)
-	}
+	_, err := r.lowest(o.ctx, o)
 	return err
 }
 
 // follow starts the handler's own replay, and follows its cursor.
 func (r *Runner) follow(o *operation) error {
 	if !o.begun {
-		if err := r.cfg.Deliveries.Replay(o.ctx, o.Plugin, o.from, o.to); err != nil {
+		if _, err := r.untilAvailable(o, func() (int, error) { return 0, r.cfg.Deliveries.Replay(o.ctx, o.Plugin, o.from, o.to) }); err != nil {
 			return err
 		}
 		r.mu.Lock()
@@ -219,12 +268,10 @@ func (r *Runner) follow(o *operation) error {
 		}
 	}
 	for before := uint64(0); ; {
-		cursor, found, err := r.cfg.Store.Cursor(o.ctx, event.HandlerCursors(o.Plugin).Position)
+		cursor, err := r.lowest(o.ctx, o)
 		switch {
 		case err != nil:
 			return err
-		case !found:
-			return fault.New(fault.NotFound, "the plugin %s was uninstalled", o.Plugin)
 		case cursor < before:
 			return fault.New(fault.Conflict, "another replay of %s has replaced this one", o.Plugin)
 		}
@@ -246,13 +293,18 @@ func (r *Runner) follow(o *operation) error {
 func (r *Runner) endReplay(ctx context.Context, o *operation) error {
 	ctx, cancel := context.WithTimeout(ctx, endTimeout)
 	defer cancel()
-	cursor, found, err := r.cfg.Store.Cursor(ctx, event.HandlerCursors(o.Plugin).Position)
-	if err != nil || !found || cursor >= o.to {
+	positions, err := r.positions(ctx, o.Plugin)
+	if err != nil {
 		return err
 	}
-	at := max(cursor+1, 1)
-	if err := r.cfg.Deliveries.Replay(ctx, o.Plugin, at, at); err != nil {
-		return fmt.Errorf("the replay could not be ended, and goes on: %w", err)
+	for _, unit := range positions {
+		if unit.Seq >= o.to {
+			continue
+		}
+		at := max(unit.Seq+1, 1)
+		if err := r.cfg.Deliveries.Replay(ctx, unit.Name, at, at); err != nil {
+			return fmt.Errorf("the replay could not be ended, and goes on: %w", err)
+		}
 	}
 	return nil
 }

@@ -35,9 +35,9 @@ const (
 // Kinds returns the kinds of operations.
 func Kinds() []string { return []string{Replay, Redrive, Retry} }
 
-// Deliveries finds and changes deliveries of a handler.
+// Deliveries finds and changes deliveries of a plugin's handler, with all of its shards.
 type Deliveries interface {
-	// Replay delivers a range of the log to a handler again; see delivery.Dispatcher.
+	// Replay delivers a range of the log to a handler, or to one unit, again; see delivery.Dispatcher.
 	Replay(ctx context.Context, handler string, from, to uint64) error
 	// Requeue makes final deliveries pending, and returns their number. Others stay as they are.
 	Requeue(ctx context.Context, handler string, seqs []uint64) (int, error)
@@ -62,9 +62,9 @@ type Log interface {
 type Store interface {
 	PutDocuments(ctx context.Context, list []event.Document) error
 	Documents(ctx context.Context, kind string) ([]event.Document, error)
-	Cursor(ctx context.Context, name string) (seq uint64, found bool, err error)
-	// CountRedriven counts a handler's pending deliveries between two Seqs, both included.
-	CountRedriven(ctx context.Context, handler string, from, to uint64) (int, error)
+	Cursors(ctx context.Context) ([]event.Cursor, error)
+	// CountRedriven counts a unit's pending deliveries between two Seqs, both included.
+	CountRedriven(ctx context.Context, unit string, from, to uint64) (int, error)
 }
 
 // Config configures a Runner. Everything but Ready, Logger and Now is required.
@@ -81,7 +81,7 @@ type Config struct {
 	// Ready waits until the handlers are loaded; nil: they are.
 	Ready func(context.Context) error
 	// IssueOf returns the id of the issue of a failure; "" for none.
-	IssueOf func(handler string, class event.Class, message string) string
+	IssueOf func(unit string, class event.Class, message string) string
 	// Issue returns an issue; fault.NotFound.
 	Issue func(id string) (wire.Issue, error)
 	// Suspended says that operations run only between Resume and Suspend: hosts share the store,

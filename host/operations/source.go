@@ -154,6 +154,7 @@ func (r *Runner) readDead(ctx context.Context, o *operation, after uint64) (batc
 		}
 	}
 	slices.Reverse(b.seqs)
+	b.seqs = slices.Compact(b.seqs) // one event can be a dead letter of a present and of an earlier shard
 	slices.Reverse(ids)
 	b.ids = ids
 	return b, nil
@@ -163,7 +164,7 @@ func (r *Runner) readDead(ctx context.Context, o *operation, after uint64) (batc
 func (r *Runner) failedSo(o *operation, d event.Delivery) bool {
 	f := o.Filter
 	return (f.Class == "" || f.Class == string(d.ErrorClass)) &&
-		(f.Issue == "" || f.Issue == r.cfg.IssueOf(o.Plugin, d.ErrorClass, d.ErrorMessage))
+		(f.Issue == "" || f.Issue == r.cfg.IssueOf(d.Handler, d.ErrorClass, d.ErrorMessage))
 }
 
 // count counts the events of an operation.

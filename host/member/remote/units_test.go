@@ -164,7 +164,7 @@ func (s *shards) want(want ...string) {
 	s.done = nil
 }
 
-func TestActionOnAPluginReachesItsShards(t *testing.T) {
+func TestActionOnAPluginIsForAllShards(t *testing.T) {
 	a, s, _ := newShards(t)
 	ctx := t.Context()
 	if err := a.Replay(ctx, "enrich", 3, 9); err != nil {
