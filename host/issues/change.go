@@ -58,5 +58,5 @@ func (t *Tracker) Change(ctx context.Context, id string, to wire.IssueState, by,
 	} else {
 		t.setState(g, to, by, now, note)
 	}
-	return g.details(now), nil
+	return shown(g.details(now)), nil
 }

@@ -1,6 +1,7 @@
 // Package issues groups failed attempts into issues: those of one handler with the same
 // class, normalised message and innermost frame of the guest's own code. An issue has a
-// state that operators change, and counts that survive restarts.
+// state that operators change, and counts that survive restarts. Each shard of a handler has issues of
+// its own: here a handler is a unit, and only callers see the plugin and the shard.
 //
 // Guarantees:
 //   - Failed takes a mutex for about a microsecond, and never waits for the store.

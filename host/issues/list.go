@@ -12,7 +12,7 @@ import (
 )
 
 func selects(q spec.IssueQuery, g *group) bool {
-	return (q.Handler == "" || q.Handler == g.Handler) && (q.Class == "" || q.Class == g.Class) &&
+	return (q.Handler == "" || q.Handler == spec.PluginOf(g.Handler)) && (q.Class == "" || q.Class == g.Class) &&
 		(q.Version == "" || slices.Contains(g.Versions, q.Version)) && (len(q.States) == 0 || slices.Contains(q.States, string(g.State)))
 }
 
@@ -39,7 +39,7 @@ func (t *Tracker) List(q spec.IssueQuery) (wire.List[wire.Issue], error) {
 		page.Next = new(cursorAt(found[q.Limit-1]))
 	}
 	for _, g := range found {
-		page.Items = append(page.Items, g.summary())
+		page.Items = append(page.Items, shown(g.summary()))
 	}
 	return page, nil
 }
@@ -52,7 +52,13 @@ func (t *Tracker) Show(id string) (wire.Issue, error) {
 	if err != nil {
 		return wire.Issue{}, err
 	}
-	return g.details(t.cfg.Now()), nil
+	return shown(g.details(t.cfg.Now())), nil
+}
+
+// shown returns an issue, which is of a unit, as callers see it: of a plugin and its shard.
+func shown(i wire.Issue) wire.Issue {
+	i.Handler, i.Shard = spec.SplitUnit(i.Handler)
+	return i
 }
 
 func (t *Tracker) find(id string) (*group, error) {

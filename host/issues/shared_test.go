@@ -104,3 +104,42 @@ func TestFencedIssuesAreDropped(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 }
+
+// TestIssuesOfShards: each shard has issues of its own, which are shown and counted with the plugin.
+func TestIssuesOfShards(t *testing.T) {
+	a, b := hosts(t)
+	a.own("x/0", 1)
+	b.own("x/1", 1)
+	b.own("x-y", 1)
+	a.failure("x/0", event.ClassRejected, "no such order 7", "k1")
+	b.failure("x/1", event.ClassRejected, "no such order 8", "k2")
+	b.failure("x-y", event.ClassRejected, "no such order 9", "k3")
+	a.release("x/0")
+	b.release("x/1")
+	for _, host := range []*bundle{a, b} {
+		shards := make(map[string]bool)
+		host.all()
+		for _, i := range host.list(spec.IssueQuery{Handler: "x"}) {
+			if i.Handler != "x" || i.Shard == nil {
+				t.Fatalf("got %+v", i)
+			}
+			shards[spec.UnitName(i.Handler, i.Shard)] = true
+			if one, err := host.Show(i.ID); err != nil || one.Handler != "x" || *one.Shard != *i.Shard {
+				t.Errorf("got %+v, %v", one, err)
+			}
+		}
+		if len(shards) != 2 || host.Active()["x"] != 2 {
+			t.Errorf("got %v, %v", shards, host.Active())
+		}
+	}
+	a.own("x/0", 2)
+	for _, i := range a.list(spec.IssueQuery{Handler: "x"}) {
+		changed, err := a.Change(t.Context(), i.ID, wire.IssueResolved, "ann", "")
+		if *i.Shard == 1 && !fault.Is(err, fault.Unavailable) || *i.Shard == 0 && (err != nil || changed.Handler != "x" || *changed.Shard != 0) {
+			t.Errorf("shard %d: got %+v, %v", *i.Shard, changed, err)
+		}
+	}
+	if len(b.all()) != 3 {
+		t.Errorf("got %+v", b.all())
+	}
+}

@@ -204,11 +204,15 @@ func (t *Tracker) Forget(ctx context.Context, handler string) error {
 	return err
 }
 
-// Active returns how many issues are open or acknowledged, by handler.
+// Active returns how many issues are open or acknowledged, by plugin.
 func (t *Tracker) Active() map[string]int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return maps.Clone(t.active)
+	byPlugin := make(map[string]int, len(t.active))
+	for unit, n := range t.active {
+		byPlugin[spec.PluginOf(unit)] += n
+	}
+	return byPlugin
 }
 
 // Run stores changed issues once a second until ctx ends.

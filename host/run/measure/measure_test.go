@@ -34,7 +34,7 @@ func newHost(t *testing.T, plugins ...wire.Plugin) *host {
 		DeadCounts: func(context.Context) (map[string]uint64, error) {
 			h.deadReads++
 			time.Sleep(h.deadTakes) // of the test's own clock
-			return map[string]uint64{"a": 3}, h.failing
+			return map[string]uint64{"a": 1, "a/0": 2}, h.failing
 		},
 		Commits:   func() figures.Commits { return figures.Commits{Failed: 1} },
 		Database:  func() figures.Database { return figures.Database{Limit: 9} },

@@ -16,6 +16,7 @@ import (
 
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/histogram"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/telemetry/figures"
 	"github.com/berth-host/berth/host/wire"
 )
@@ -29,14 +30,14 @@ type Config struct {
 
 	Last       func() uint64 // the highest Seq of the log
 	Log        func(context.Context) (event.LogStatus, error)
-	DeadCounts func(context.Context) (map[string]uint64, error)
+	DeadCounts func(context.Context) (map[string]uint64, error) // by unit
 	Commits    func() figures.Commits // nil: the engine has no file
 	Published  func() []figures.Published
 
 	Plugins func() []wire.Plugin // with their lags
 	// Handler fills in what the queue, the pool and the attempts of a plugin know.
 	Handler func(context.Context, *figures.Handler) error
-	Issues  func() map[string]int // open ones by handler; nil: none
+	Issues  func() map[string]int // open ones by plugin; nil: none
 
 	Vets, Loads  func() []figures.Timing
 	Requests     func() []figures.Requests
@@ -152,7 +153,11 @@ func (r *Reader) countDead(ctx context.Context) error {
 		return err
 	}
 	now := time.Now()
-	r.dead, r.deadFor = dead, now.Add(deadShare*now.Sub(began))
+	r.dead = make(map[string]uint64, len(dead)) // by plugin
+	for unit, n := range dead {
+		r.dead[spec.PluginOf(unit)] += n
+	}
+	r.deadFor = now.Add(deadShare*now.Sub(began))
 	return nil
 }
 
