@@ -75,6 +75,7 @@ type scenario struct {
 	long     bool                                // not one of the quick ones
 	root     bool                                // only root can run it
 	settings []string                            // of PostgreSQL
+	layout   fleet.Layout                        // of the handlers
 	install  bool                                // there is a handler that can be installed
 	prepare  func(context.Context, *trial) error // before the hosts start
 	do       func(context.Context, *trial) error
@@ -133,7 +134,7 @@ func faults(ctx context.Context, o options, s size, stdout io.Writer) error {
 
 // run runs one failure test on a fleet of its own.
 func (sc scenario) run(ctx context.Context, o options, s size) (report check.Report, notes []string, err error) {
-	cfg := fleet.Config{Berth: o.berth, Hosts: hosts, Guest: o.guest, Handlers: handlers, Work: attemptWork, Settings: sc.settings}
+	cfg := fleet.Config{Berth: o.berth, Hosts: hosts, Guest: o.guest, Handlers: handlers, Work: attemptWork, Settings: sc.settings, Layout: sc.layout}
 	if sc.install {
 		cfg.Installed = installed
 	}
@@ -164,7 +165,7 @@ func (sc scenario) run(ctx context.Context, o options, s size) (report check.Rep
 	if err := t.load.AwaitMore(ctx, s.calm); err != nil {
 		return report, nil, err
 	}
-	log = check.Log{Handlers: f.Handlers(), BeginFor: boundsOn(o.slow).begin, From: f.Clock()}
+	log = check.Log{Handlers: f.Handlers(), BeginFor: boundsOn(o.slow).begin, PerKey: sc.layout.Shards > 1, From: f.Clock()}
 	doing := sc.do(ctx, t)
 	if doing == nil {
 		doing = t.load.AwaitMore(ctx, s.calm)

@@ -34,6 +34,9 @@ func scenarios() []scenario {
 		{name: "asynchronous", do: asynchronous, long: true},
 		{name: "clocks", prepare: clocks, do: wrongClocks, expect: takeover, long: true},
 		{name: "operations", install: true, do: operations},
+		{name: "shards", layout: fleet.Layout{Shards: 5}, do: eachHost(kill), expect: takeover},
+		{name: "shards drain", layout: fleet.Layout{Shards: 5}, do: eachHost(drain), expect: handover},
+		{name: "reshard", layout: fleet.Layout{Shards: 2}, do: reshard},
 	}
 }
 

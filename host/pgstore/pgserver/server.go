@@ -177,6 +177,16 @@ func (s *Server) Exec(statements ...string) error {
 	return c.Close(ctx)
 }
 
+// Count returns the number that a query selects, as the superuser.
+func (s *Server) Count(ctx context.Context, query string, args ...any) (n int, err error) {
+	c, err := pgx.Connect(ctx, s.URL())
+	if err != nil {
+		return 0, err
+	}
+	defer c.Close(context.WithoutCancel(ctx)) //nolint:errcheck // it was read from only
+	return n, c.QueryRow(ctx, query, args...).Scan(&n)
+}
+
 // Socket returns the path of the socket on which the server listens.
 func (s *Server) Socket() string { return filepath.Join(s.dir, fmt.Sprintf(".s.PGSQL.%d", s.port)) }
 

@@ -82,6 +82,9 @@ type Log struct {
 	Finals       []Final
 	// BeginFor is how long a host that is cut off may begin attempts.
 	BeginFor time.Duration
+	// PerKey says that hosts run parts of a handler, each for some keys: takeover and gap are those
+	// of a key.
+	PerKey bool
 	// From and Until are the time in which publishers published events all the time.
 	From, Until time.Duration
 }
@@ -96,7 +99,7 @@ type Report struct {
 	Losses       int           // acknowledged events that a handler did not finish
 	Late         int           // attempts that a host began while it was cut off for too long
 	Takeover     time.Duration // the longest one after a host was killed, stopped or cut off; 0 without one
-	Gap          time.Duration // the longest time in which a handler began nothing while events were published
+	Gap          time.Duration // the longest time in which a handler began nothing while events were published; see Log.PerKey
 	Problems     []string      // the first of each kind, for a person
 }
 
@@ -308,19 +311,46 @@ func after(log Log, i Incident, end Harm) time.Duration {
 	return 1<<63 - 1
 }
 
+// part returns what one host at a time runs: a handler, or a handler for a key.
+func (log Log) part(r Record) lane {
+	if log.PerKey {
+		return lane{r.Handler, r.Key}
+	}
+	return lane{handler: r.Handler}
+}
+
+// begins returns the begins of each part of the handlers, in the order of their times.
+func (log Log) begins() map[lane][]Record {
+	begins := make(map[lane][]Record)
+	for _, rec := range log.Records {
+		if rec.What == Begin && slices.Contains(log.Handlers, rec.Handler) {
+			begins[log.part(rec)] = append(begins[log.part(rec)], rec)
+		}
+	}
+	for _, list := range begins {
+		slices.SortStableFunc(list, func(a, b Record) int { return cmp.Compare(a.At, b.At) })
+	}
+	if !log.PerKey { // one that began nothing is all gap
+		for _, h := range log.Handlers {
+			begins[lane{handler: h}] = begins[lane{handler: h}]
+		}
+	}
+	return begins
+}
+
 // takeover returns the longest time from an incident to the first attempt elsewhere, of the
-// handlers that the host ran last before it.
+// parts that the host ran last before it.
 func takeover(log Log) (longest time.Duration) {
+	begins := log.begins()
 	for _, i := range log.Incidents {
 		if i.What != Killed && i.What != Stopped && i.What != Cut {
 			continue
 		}
-		for _, h := range log.Handlers {
+		for _, list := range begins {
 			owner, next := "", time.Duration(-1)
 			var latest time.Duration = -1
-			for _, rec := range log.Records {
+			for _, rec := range list {
 				switch {
-				case rec.Handler != h || rec.What != Begin:
 				case rec.At <= i.At && rec.At > latest:
 					owner, latest = rec.Host, rec.At
 				case rec.At > i.At && rec.Host != i.Host && (next < 0 || rec.At < next):
@@ -335,24 +365,16 @@ func takeover(log Log) (longest time.Duration) {
 	return longest
 }
 
-// gap returns the longest time in which one of the handlers began nothing, between From and
-// Until.
+// gap returns the longest time in which one of the parts began nothing, between From and Until.
 func gap(log Log) (longest time.Duration) {
-	last := make(map[string]time.Duration)
-	for _, h := range log.Handlers {
-		last[h] = log.From
-	}
-	records := slices.Clone(log.Records)
-	slices.SortStableFunc(records, func(a, b Record) int { return cmp.Compare(a.At, b.At) })
-	for _, rec := range records {
-		before, known := last[rec.Handler]
-		if !known || rec.What != Begin || rec.At < log.From || rec.At > log.Until {
-			continue
+	for _, list := range log.begins() {
+		last := log.From
+		for _, rec := range list {
+			if rec.At >= log.From && rec.At <= log.Until {
+				longest, last = max(longest, rec.At-last), rec.At
+			}
 		}
-		longest, last[rec.Handler] = max(longest, rec.At-before), rec.At
-	}
-	for _, at := range last {
-		longest = max(longest, log.Until-at)
+		longest = max(longest, log.Until-last)
 	}
 	return longest
 }

@@ -184,3 +184,24 @@ func TestAddedReportCounts(t *testing.T) {
 		t.Errorf("got %d events, want 10: they are the same ones", whole.Acknowledged)
 	}
 }
+
+// Hosts that run parts of a handler, each for some keys: another part's attempts are no takeover and
+// end no gap.
+func TestTakeoverOfAPart(t *testing.T) {
+	begin := func(second time.Duration, host, key string) check.Record {
+		return check.Record{At: second * time.Second, Host: host, Handler: "x", Event: check.Event{Key: key}, What: check.Begin}
+	}
+	log := check.Log{Handlers: []string{"x"}, From: 0, Until: 9 * time.Second,
+		Records:   []check.Record{begin(1, "one", "a"), begin(1, "two", "b"), begin(3, "two", "b"), begin(5, "two", "b"), begin(6, "two", "a"), begin(8, "two", "b")},
+		Incidents: []check.Incident{{At: 2 * time.Second, Host: "one", What: check.Killed}}}
+	for _, perKey := range []bool{false, true} {
+		log.PerKey = perKey
+		want := [2]time.Duration{time.Second, 2 * time.Second}
+		if perKey {
+			want = [2]time.Duration{4 * time.Second, 5 * time.Second}
+		}
+		if r := check.Check(log); [2]time.Duration{r.Takeover, r.Gap} != want {
+			t.Errorf("PerKey %v: got %v and %v, want %v", perKey, r.Takeover, r.Gap, want)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -49,6 +50,9 @@ type Layout struct {
 	Shards  int    // 0 and 1: it is not
 	OrderBy string // "" is bySubject
 }
+
+// Key returns the pointer to the order key of an event.
+func (l Layout) Key() string { return cmp.Or(l.OrderBy, bySubject) }
 
 // The pointers to the key of an event, and to its group: events of one key have one group.
 const (
@@ -185,7 +189,7 @@ func (f *Fleet) configure(h *Host) error {
 		handlers[name] = handler
 	}
 	if f.cfg.Computing != "" {
-		handler := map[string]any{"start": "earliest", "order_by": bySubject}
+		handler := map[string]any{"start": "earliest"}
 		f.cfg.Layout.divide(handler)
 		handlers[Computer] = handler
 	}
@@ -218,9 +222,7 @@ func (l Layout) divide(handler map[string]any) {
 	if l.Shards > 1 {
 		handler["shards"] = l.Shards
 	}
-	if l.OrderBy != "" {
-		handler["order_by"] = l.OrderBy
-	}
+	handler["order_by"] = l.Key()
 }
 
 // addPlugin writes a plugin into a directory.
@@ -248,7 +250,7 @@ func (f *Fleet) network() map[string]any {
 // handler is the configuration of a recording handler, without its grants.
 func (f *Fleet) handler(h *Host, name string, attempts int) map[string]any {
 	return map[string]any{
-		"start": "earliest", "order_by": bySubject,
+		"start":   "earliest",
 		"config":  map[string]any{"url": "http://" + f.Recorder.Address() + "/" + h.Name + "/" + name},
 		"retry":   map[string]any{"max_attempts": attempts, "backoff": "20ms", "max_backoff": "500ms"},
 		"breaker": map[string]any{"failures": 1000},
