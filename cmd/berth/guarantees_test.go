@@ -137,6 +137,22 @@ func TestGuarantees(t *testing.T) {
 	}
 }
 
+// TestGuaranteesOfShards tests those that handlers show, with handlers that are divided into shards.
+func TestGuaranteesOfShards(t *testing.T) {
+	list := slices.DeleteFunc(guarantees(), func(g guarantee) bool { return len(g.handlers) == 0 })
+	for _, g := range list {
+		for i := range g.handlers {
+			h := &g.handlers[i]
+			h.settings = strings.TrimSuffix("shards: 3, "+h.settings, ", ")
+		}
+	}
+	s := startForGuarantees(t, postgresEngine, list)
+	for _, g := range list {
+		t.Run(g.name, func(t *testing.T) { g.check(t, s) })
+	}
+	s.terminate(t)
+}
+
 func startForGuarantees(t *testing.T, engine string, list []guarantee) *guaranteeHost {
 	t.Helper()
 	dir, config, plugins := workplace(t)
