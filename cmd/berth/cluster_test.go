@@ -22,6 +22,8 @@ func TestClusterStatus(t *testing.T) {
 		{"a host alone", `{"engine":"sqlite","host":"a","members":[` + member("a", "") + `]}`, []string{"a runs alone: bus.engine is sqlite"}, "HOST"},
 		{"all is well", `{"shared":true,"host":"a","age_ms":400,"members":[` + member("a", `,"units":1`) + `,` + member("b", "") + `],"units":[{"name":"mail","kind":"handler","host":"a","epoch":3},{"name":":retention","kind":"job","host":"a","epoch":1}]}`,
 			[]string{"2 hosts alive of 2; 1 handler, each with a host; as a saw it 400ms ago", "HOST  STATE  RUNS", "mail            a     3      -"}, "!"},
+		{"shards", `{"shared":true,"host":"a","members":[` + member("a", "") + `],"units":[{"name":"mail","kind":"handler","host":"a"},{"name":"tax/0","kind":"handler","host":"a"},{"name":"tax/1","kind":"handler","host":""}]}`,
+			[]string{"; 2 handlers, in 3 units, 1 without a host;", "tax/1           -"}, "!"},
 		{"much is wrong", `{"shared":true,"host":"a","problem":"it is cut off","members":[` + member("a", `,"clock_offset_ms":-9000,"draining":true`) + `,` + member("b", `,"age_ms":740`) + `,` + member("c", `,"alive":false`) +
 			`],"units":[{"name":"mail","kind":"handler","host":"","epoch":3},{"name":"tax","kind":"handler","host":"a","epoch":3,"moves_to":"b"}],` +
 			`"findings":[{"check":"cluster","level":"problem","detail":"a, which answers: it is cut off","advice":"repair the network"},{"check":"cluster","level":"warning","detail":"c is lost","advice":"look at its log"}]}`,

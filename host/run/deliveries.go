@@ -64,7 +64,7 @@ func (d Deliveries) Deliveries(ctx context.Context, rec event.Record) ([]wire.De
 		position[c.Name] = c.Seq
 	}
 	for i := range list {
-		unit := spec.UnitName(list[i].Plugin, list[i].Shard)
+		unit := list[i].Unit()
 		if waits := list[i].Status == string(event.StatusPending) || list[i].Status == string(event.StatusRetrying); waits && !d.Runs(unit) {
 			list[i].WaitingFor = d.elsewhere(unit)
 		}
@@ -83,7 +83,7 @@ func (d Deliveries) Deliveries(ctx context.Context, rec event.Record) ([]wire.De
 		d.Versions.Name(&list[i])
 	}
 	slices.SortFunc(list, func(x, y wire.Delivery) int {
-		return cmp.Or(strings.Compare(x.Plugin, y.Plugin), strings.Compare(spec.UnitName(x.Plugin, x.Shard), spec.UnitName(y.Plugin, y.Shard)))
+		return cmp.Or(strings.Compare(x.Plugin, y.Plugin), strings.Compare(x.Unit(), y.Unit()))
 	})
 	return list, nil
 }

@@ -3,6 +3,8 @@ package wire
 import (
 	"encoding/json"
 	"time"
+
+	"github.com/berth-host/berth/host/spec"
 )
 
 // DeadLetter is an event that a handler has given up on. Event is the envelope; lists of
@@ -24,6 +26,9 @@ type DeadLetter struct {
 	At             time.Time       `json:"at"`                                     // of death
 	Event          json.RawMessage `json:"event,omitempty"`
 }
+
+// Unit is the name of what has given it up; see Delivery.Unit.
+func (d *DeadLetter) Unit() string { return spec.UnitName(d.Plugin, d.Shard) }
 
 // DeadLetterFilter selects the dead letters that match every field which is not empty. It
 // is the query of their list, and the body of redrive and purge, which require a plugin or

@@ -45,6 +45,9 @@ type Issue struct {
 	Latest []IssueFailure `json:"latest,omitzero"`
 }
 
+// Unit is the name of what has the issue; see Delivery.Unit.
+func (i *Issue) Unit() string { return spec.UnitName(i.Handler, i.Shard) }
+
 // IssueFailure is one failed attempt of an issue.
 type IssueFailure struct {
 	At      time.Time `json:"at"`

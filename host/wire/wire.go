@@ -69,6 +69,9 @@ type Delivery struct {
 	History []PastAttempt `json:"history,omitzero"`
 }
 
+// Unit is the name of what makes the delivery: the plugin, or a shard of its handler, as "enrich/3".
+func (d *Delivery) Unit() string { return spec.UnitName(d.Plugin, d.Shard) }
+
 // WaitingFor is what a delivery waits for.
 type WaitingFor struct {
 	// Kind: key, an earlier event of the same order key; breaker; pause; stuck, the log cannot

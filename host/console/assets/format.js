@@ -22,6 +22,8 @@ function figure(n) {
 
 export const num = (n) => (missing(n) ? absent : grouped.format(n));
 export const rate = (n) => (missing(n) ? absent : figure(n));
+// unit is the handler of a delivery, a dead letter or an issue, with its shard if it has several: "enrich/3".
+export const unit = (d) => (d.plugin ?? d.handler) + (missing(d.shard) ? "" : "/" + d.shard);
 export const plural = (n, one, many = one + "s") => num(n) + " " + (n === 1 ? one : many);
 
 export function short(n) {

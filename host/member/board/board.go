@@ -142,7 +142,9 @@ func units(v cluster.View) []wire.ClusterUnit {
 	}
 	list := slices.Collect(maps.Values(byName))
 	slices.SortFunc(list, func(x, y wire.ClusterUnit) int {
-		return cmp.Or(cmp.Compare(x.Kind, y.Kind), cmp.Compare(x.Name, y.Name))
+		first, _ := spec.ShardOf(x.Name)
+		second, _ := spec.ShardOf(y.Name)
+		return cmp.Or(cmp.Compare(x.Kind, y.Kind), cmp.Compare(spec.PluginOf(x.Name), spec.PluginOf(y.Name)), cmp.Compare(first, second))
 	})
 	return append([]wire.ClusterUnit{}, list...)
 }

@@ -189,3 +189,18 @@ func TestMethodsDrain(t *testing.T) {
 		t.Errorf("got %v", got)
 	}
 }
+
+func TestShardsAreInOrder(t *testing.T) {
+	names := []string{"enrich-more", "enrich/10", "enrich/2", "enrich/0", "mail"}
+	got := shown(func(v *cluster.View) {
+		v.Units = nil
+		v.Members[0].Units, v.Members[1].Units = names, nil
+	})
+	var order []string
+	for _, u := range got.Units {
+		order = append(order, u.Name)
+	}
+	if want := []string{"enrich/0", "enrich/2", "enrich/10", "enrich-more", "mail"}; !reflect.DeepEqual(order, want) {
+		t.Errorf("got %v, want %v", order, want)
+	}
+}

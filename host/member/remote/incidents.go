@@ -88,7 +88,7 @@ func (i Issues) Change(ctx context.Context, id string, to wire.IssueState, by, n
 	if err != nil {
 		return wire.Issue{}, err
 	}
-	return call(ctx, i.way, spec.UnitName(issue.Handler, issue.Shard), changeIssue, issueChange{id, to, by, note}, i.here.change)
+	return call(ctx, i.way, issue.Unit(), changeIssue, issueChange{id, to, by, note}, i.here.change)
 }
 
 // Operations are the operations, which one host runs for all.

@@ -31,7 +31,7 @@ type Config struct {
 	Last       func() uint64 // the highest Seq of the log
 	Log        func(context.Context) (event.LogStatus, error)
 	DeadCounts func(context.Context) (map[string]uint64, error) // by unit
-	Commits    func() figures.Commits // nil: the engine has no file
+	Commits    func() figures.Commits                           // nil: the engine has no file
 	Published  func() []figures.Published
 
 	Plugins func() []wire.Plugin // with their lags
@@ -157,7 +157,7 @@ func (r *Reader) countDead(ctx context.Context) error {
 	for unit, n := range dead {
 		r.dead[spec.PluginOf(unit)] += n
 	}
-	r.deadFor = now.Add(deadShare*now.Sub(began))
+	r.deadFor = now.Add(deadShare * now.Sub(began))
 	return nil
 }
 

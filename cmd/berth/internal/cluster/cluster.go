@@ -14,6 +14,7 @@ import (
 	"github.com/berth-host/berth/cmd/berth/internal/client"
 	"github.com/berth-host/berth/cmd/berth/internal/command"
 	"github.com/berth-host/berth/cmd/berth/internal/console"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -54,10 +55,11 @@ func (a app) print(c wire.Cluster) error {
 			return err
 		}
 	}
-	handlers, idle, alive := 0, 0, 0
+	handlers, units, idle, alive := make(map[string]bool), 0, 0, 0
 	for _, u := range c.Units {
 		if u.Kind == "handler" {
-			handlers++
+			handlers[spec.PluginOf(u.Name)] = true
+			units++
 			if u.Host == "" {
 				idle++
 			}
@@ -72,7 +74,10 @@ func (a app) print(c wire.Cluster) error {
 	if idle > 0 {
 		run = fmt.Sprintf("%d without a host", idle)
 	}
-	a.Print("%s alive of %d; %s, %s; as %s saw it %s ago\n\n", console.Count(alive, "host"), len(c.Members), console.Count(handlers, "handler"), run,
+	if units > len(handlers) {
+		run = fmt.Sprintf("in %d units, %s", units, run)
+	}
+	a.Print("%s alive of %d; %s, %s; as %s saw it %s ago\n\n", console.Count(alive, "host"), len(c.Members), console.Count(len(handlers), "handler"), run,
 		c.Host, (time.Duration(c.AgeMS) * time.Millisecond).Round(100*time.Millisecond))
 	if err := console.Table(a.Console, "HOST\tSTATE\tRUNS\tVERSION\tSTARTED\tRENEWED\tCLOCK\tSETTINGS\tURL", c.Members, func(m wire.ClusterMember) console.Cells {
 		return console.Cells{m.Name, state(m), m.Units, m.Version, console.Clock(m.StartedAt),

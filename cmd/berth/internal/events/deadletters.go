@@ -73,7 +73,7 @@ func (a app) deadLettersList() *cobra.Command {
 		return command.Fetch(ctx, a.Env, "GET", at, nil, func(list wire.List[wire.DeadLetter]) error {
 			return console.Page(a.Console, "SEQ\tEVENT ID\tPLUGIN\tTYPE\tSUBJECT\tREASON\tATTEMPTS\tDIED\tERROR", list,
 				func(d wire.DeadLetter) console.Cells {
-					return console.Cells{d.Seq, d.EventID, d.Plugin, d.EventType, d.Subject, d.Reason,
+					return console.Cells{d.Seq, d.EventID, d.Unit(), d.EventType, d.Subject, d.Reason,
 						d.Attempts, console.Clock(d.At), failure(d.Error)}
 				})
 		})
@@ -110,7 +110,7 @@ func (a app) deadLettersShow() *cobra.Command {
 				}
 				a.Print("plugin     %s\nevent      %s (%d)\ntype       %s\nsubject    %s\nkey        %s\nreason     %s after %d "+
 					"attempts\npublished  %s\nfirst try  %s\ndied       %s\n",
-					d.Plugin, d.EventID, d.Seq, d.EventType, d.Subject, d.IdempotencyKey, d.Reason, d.Attempts,
+					d.Unit(), d.EventID, d.Seq, d.EventType, d.Subject, d.IdempotencyKey, d.Reason, d.Attempts,
 					console.Clock(d.PublishedAt), console.ClockOr(d.FirstAttemptAt), console.Clock(d.At))
 				if d.Error != nil {
 					a.Print("error      %s: %s\n", d.Error.Class, console.Lines(d.Error.Message))

@@ -146,7 +146,7 @@ func (a app) printActivity(act wire.Activity) error {
 		return a.Print("published  %s  %s  %s\n", meta.EventID, act.Event.EventType, meta.Subject)
 	case act.Delivery != nil:
 		d := act.Delivery
-		return a.Print("%-9s  %s  %s  %s\n", d.Status, d.EventID, d.Plugin, answer(d.Delivery))
+		return a.Print("%-9s  %s  %s  %s\n", d.Status, d.EventID, d.Unit(), answer(d.Delivery))
 	case act.Plugin != nil:
 		return a.Print("plugin     %s is %s  %s\n", act.Plugin.Name, act.Plugin.State, act.Plugin.Reason)
 	}

@@ -49,11 +49,11 @@ func (a app) printDeliveries(list []wire.Delivery, wide bool) error {
 	if wide {
 		return console.Table(a.Console, "HANDLER\tSTATUS\tATTEMPTS\tTOOK\tFUEL\tENDED\tMODULE\tANSWER", list,
 			func(d wire.Delivery) console.Cells {
-				return console.Cells{d.Plugin, d.Status, d.Attempts, took(d), fuel(d), ended(d), module(d), answer(d)}
+				return console.Cells{d.Unit(), d.Status, d.Attempts, took(d), fuel(d), ended(d), module(d), answer(d)}
 			})
 	}
 	return console.Table(a.Console, "HANDLER\tSTATUS\tATTEMPTS\tTOOK\tANSWER", list, func(d wire.Delivery) console.Cells {
-		return console.Cells{d.Plugin, d.Status, d.Attempts, took(d), answer(d)}
+		return console.Cells{d.Unit(), d.Status, d.Attempts, took(d), answer(d)}
 	})
 }
 
@@ -91,7 +91,7 @@ func (a app) printHistories(id string, list []wire.Delivery) error {
 				a.Print("\n")
 			}
 			waits = true
-			a.Print("%s %s\n", d.Plugin, text)
+			a.Print("%s %s\n", d.Unit(), text)
 			for _, command := range remedies(id, d) {
 				a.Print("  %s\n", command)
 			}
@@ -101,7 +101,7 @@ func (a app) printHistories(id string, list []wire.Delivery) error {
 		if !eventful(d.History) {
 			continue
 		}
-		a.Print("\n%s\n", d.Plugin)
+		a.Print("\n%s\n", d.Unit())
 		for i, past := range d.History {
 			if i > 0 && past.Attempt <= d.History[i-1].Attempt {
 				a.Print("  delivered again\n") // by a redrive or a replay, from the first attempt on

@@ -44,7 +44,7 @@ func (a app) list() *cobra.Command {
 				a.Note("There are none%s.\n", map[bool]string{true: " that are open or acknowledged; see all with --state all"}[state == ""])
 			}
 			return console.Page(a.Console, "ID\tPLUGIN\tCLASS\tSTATE\tTIMES\tDEAD\tKEYS\tLAST SEEN\tMESSAGE", list, func(i wire.Issue) console.Cells {
-				return console.Cells{i.ID, i.Handler, i.Class, i.State, i.Count, i.Dead, i.KeyCount, console.Clock(i.LastSeen), event.Headline(i.Message, 120)}
+				return console.Cells{i.ID, i.Unit(), i.Class, i.State, i.Count, i.Dead, i.KeyCount, console.Clock(i.LastSeen), event.Headline(i.Message, 120)}
 			})
 		})
 	})
@@ -66,7 +66,7 @@ func (a app) show() *cobra.Command {
 }
 
 func (a app) print(i wire.Issue) error {
-	a.Print("issue      %s\nplugin     %s\nclass      %s\nmessage    %s\n", i.ID, i.Handler, i.Class, i.Message)
+	a.Print("issue      %s\nplugin     %s\nclass      %s\nmessage    %s\n", i.ID, i.Unit(), i.Class, i.Message)
 	if f := i.Frame; f != nil {
 		a.Print("in         %s\n", strings.TrimSpace(f.Function+" "+location(f.File, f.Line)))
 	}

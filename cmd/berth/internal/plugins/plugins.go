@@ -70,7 +70,14 @@ func (a app) printBacklog(ctx context.Context, c *client.Client, name string) er
 	}
 	for _, h := range log.Handlers {
 		if h.Plugin == name {
-			return a.Print("backlog     %d open, %d dead\n", h.Open, h.Dead)
+			a.Print("backlog     %d open, %d dead\n", h.Open, h.Dead)
+			if len(h.Shards) == 0 {
+				return nil
+			}
+			a.Print("\n")
+			return console.Table(a.Console, "SHARD\tCURSOR\tOPEN\tDEAD", h.Shards, func(s wire.ShardReader) console.Cells {
+				return console.Cells{s.Shard, s.Cursor, s.Open, s.Dead}
+			})
 		}
 	}
 	return nil

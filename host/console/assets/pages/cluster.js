@@ -48,11 +48,16 @@ function state(c, m) {
   return [pill("wait", "draining"), h("div", { class: "dim" }, m.units ? `${num(m.units)} left` : "can be stopped")];
 }
 
+// handlersOf counts handlers, and their shards if some have several: "2 handlers in 5 units"; "" for none.
+function handlersOf(units) {
+  const list = units.filter((u) => u.kind === "handler"), handlers = new Set(list.map((u) => u.name.split("/")[0])).size;
+  return handlers ? plural(handlers, "handler") + (list.length > handlers ? ` in ${plural(list.length, "unit")}` : "") : "";
+}
+
 // what a host runs: "2 handlers, 1 job"; "" for nothing.
 function what(c, m) {
-  const own = c.units.filter((u) => u.host === m.name);
-  const handlers = own.filter((u) => u.kind === "handler").length, jobs = own.length - handlers;
-  return [handlers ? plural(handlers, "handler") : "", jobs ? plural(jobs, "job") : ""].filter(Boolean).join(", ");
+  const own = c.units.filter((u) => u.host === m.name), jobs = own.filter((u) => u.kind !== "handler").length;
+  return [handlersOf(own), jobs ? plural(jobs, "job") : ""].filter(Boolean).join(", ");
 }
 
 const runs = (ctx, c, m) => (what(c, m) ? link(ctx.with({ host: m.name }), what(c, m)) : h("span", { class: "dim" }, "nothing"));
@@ -70,11 +75,10 @@ const finding = (f) => say(tones[f.level] ?? "wait", f.level, [h("b", {}, f.deta
 
 function view(ctx, c, only) {
   const alive = c.members.filter((m) => m.alive).length;
-  const handlers = c.units.filter((u) => u.kind === "handler").length;
   const units = c.units.filter((u) => !only || u.host === only).sort((a, b) => urgency(a) - urgency(b));
   const seen = `as ${c.host} ${c.age_ms < shownAge ? "sees it" : `saw it ${ago(Date.now() - c.age_ms)}`}`;
   return [
-    h("div", { class: "head" }, h("h1", {}, "Cluster"), h("span", { class: "dim" }, `${c.problem ? plural(c.members.length, "host") : `${num(alive)} of ${plural(c.members.length, "host")} alive`} · ${plural(handlers, "handler")} · ${seen}`)),
+    h("div", { class: "head" }, h("h1", {}, "Cluster"), h("span", { class: "dim" }, `${c.problem ? plural(c.members.length, "host") : `${num(alive)} of ${plural(c.members.length, "host")} alive`} · ${handlersOf(c.units) || "no handlers"} · ${seen}`)),
     c.findings.length ? c.findings.map(finding) : say("ok", "all well", "All hosts are alive, and every handler has a host."),
     panel("Hosts", { flush: true }, table({ label: "Hosts", items: c.members, key: (m) => m.id, columns: [
       { title: "Host", main: true, cell: (m) => [h("b", {}, m.name), m.name === c.host ? h("span", { class: "dim" }, " this host") : null, h("div", { class: "dim" }, m.url.startsWith("https:") ? link(m.url, m.url) : code(m.url))] },

@@ -3,7 +3,7 @@
 import { address, get, pages, post, request } from "../api.js";
 import { arg, buttons, commands } from "../action.js";
 import { code, copy, field, h, link, panel, pill, select, table, when } from "../ui.js";
-import { num, plural } from "../format.js";
+import { num, plural, unit } from "../format.js";
 import { handlerUrl } from "../plugin.js";
 
 const names = ["plugin", "event_type", "subject", "class", "event_id", "since", "until"];
@@ -26,7 +26,7 @@ export default async function deadLetters(ctx) {
   });
 }
 
-const keyOf = (d) => d.plugin + " " + d.event_id;
+const keyOf = (d) => unit(d) + " " + d.event_id;
 
 // count says how many dead letters a filter selects.
 async function count(filter) {
@@ -54,7 +54,7 @@ function view(ctx, state, render) {
         } } }) } : null,
         { title: "Died", class: "mono nowrap", cell: (d) => when(d.at) },
         { title: "Event", main: true, cell: (d) => [link(eventUrl(d), d.event_type), h("div", { class: "dim mono" }, d.idempotency_key)] },
-        { title: "Handler", class: "nowrap", cell: (d) => link(handlerUrl(d.plugin), d.plugin) },
+        { title: "Handler", class: "nowrap", cell: (d) => link(handlerUrl(d.plugin), unit(d)) },
         { title: "Why", cell: (d) => [pill("bad", d.error?.class ?? d.reason), h("div", {}, firstLine(d.error?.message ?? ""))] },
         { title: "Subject", cell: (d) => (d.subject ? link(ctx.with({ subject: d.subject, cursor: null }), d.subject) : h("span", { class: "dim" }, "–")) },
         { title: "Attempts", num: true, cell: (d) => num(d.attempts) },

@@ -3,7 +3,7 @@
 import { get, post } from "../api.js";
 import { arg, button, buttons, commands, curl } from "../action.js";
 import { code, copy, deliveryPill, h, id, json, kv, link, panel, pill, say, when } from "../ui.js";
-import { ago, clock, millis, ms, num, plural, short, span, stamp } from "../format.js";
+import { ago, clock, millis, ms, num, plural, short, span, stamp, unit } from "../format.js";
 import { frameText } from "./overview.js";
 import { publisher } from "./events.js";
 
@@ -14,7 +14,7 @@ export default async function event(ctx) {
   await ctx.every(1500, async () => {
     const e = await get(path, {}, ctx.signal);
     const deliveries = e.deliveries ?? [];
-    const status = deliveries.map((d) => d.plugin + d.status + d.attempts).join();
+    const status = deliveries.map((d) => unit(d) + d.status + d.attempts).join();
     if (state.explained !== status) { // something changed: so may what came of it
       [state.tree, state.explanation] = await Promise.all([
         get(`/events/${encodeURIComponent(e.metadata.event_id)}/tree`, {}, ctx.signal).catch(absent), // the path may have its key
@@ -145,7 +145,7 @@ function attemptsOf(d) {
 function select(ctx, deliveries) {
   const plugin = ctx.query.get("plugin");
   const order = { dead: 0, retrying: 1, delivering: 2, pending: 3, ok: 4 };
-  const d = deliveries.find((x) => x.plugin === plugin) ?? [...deliveries].sort((x, y) => order[x.status] - order[y.status])[0];
+  const d = deliveries.find((x) => unit(x) === plugin) ?? deliveries.find((x) => x.plugin === plugin) ?? [...deliveries].sort((x, y) => order[x.status] - order[y.status])[0];
   if (!d) return null;
   const list = attemptsOf(d);
   const index = plugin && ctx.query.has("attempt") ? Math.min(Number(ctx.query.get("attempt")) || 0, list.length - 1) : list.length - 1;
@@ -164,18 +164,18 @@ function lanes(ctx, e, deliveries, selected, path) {
     list.forEach((a, i) => {
       wait(a.start, i === 0 ? "waited for its first attempt" : "waited for the next attempt");
       const here = selected?.delivery === d && selected.index === i;
-      marks.push(h("a", { class: a.status === "ok" ? "r-ok" : "r-bad", href: ctx.with({ plugin: d.plugin, attempt: i }), vars: bar(a.start, a.end), "aria-current": here ? "true" : null,
+      marks.push(h("a", { class: a.status === "ok" ? "r-ok" : "r-bad", href: ctx.with({ plugin: unit(d), attempt: i }), vars: bar(a.start, a.end), "aria-current": here ? "true" : null,
         title: `attempt ${a.attempt}, ${clock(a.at)}: ${a.status === "ok" ? "ok" : a.error?.class ?? a.status}, ran ${ms(a.duration_ms)}`,
-        "aria-label": `${d.plugin}, attempt ${a.attempt}: ${a.status === "ok" ? "ok" : a.error?.class ?? a.status}` }));
+        "aria-label": `${unit(d)}, attempt ${a.attempt}: ${a.status === "ok" ? "ok" : a.error?.class ?? a.status}` }));
       at = a.end;
     });
-    if (d.status === "delivering") marks.push(h("a", { class: "r-run", href: ctx.with({ plugin: d.plugin }), vars: bar(millis(d.at), now), title: "runs now", "aria-label": d.plugin + " runs now" }));
+    if (d.status === "delivering") marks.push(h("a", { class: "r-run", href: ctx.with({ plugin: unit(d) }), vars: bar(millis(d.at), now), title: "runs now", "aria-label": unit(d) + " runs now" }));
     else if (!isFinal(d)) wait(Math.max(now, millis(d.due_at) || 0), "waits", d.waiting_for?.kind === "pause" || d.waiting_for?.kind === "disabled");
     return h("div", { class: "lane" }, marks);
   };
   const acts = (d) => (d.status === "retrying" || d.status === "dead" ? retryOne(e, d, path) : null);
   return h("div", { class: "lanes" }, deliveries.map((d) => [
-    h("div", { class: "lane-name" }, link("/handlers/" + encodeURIComponent(d.plugin), d.plugin), " ", d.version ? h("span", { class: "dim" }, d.version) : null),
+    h("div", { class: "lane-name" }, link("/handlers/" + encodeURIComponent(d.plugin), unit(d)), " ", d.version ? h("span", { class: "dim" }, d.version) : null),
     lane(d),
     h("div", { class: "lane-state line" }, deliveryPill(d.status), d.status === "ok" && d.result_kept !== false ? h("span", { class: "dim num" }, ms(d.duration_ms)) : null,
       deliveries.length > 1 && ctx.may("operate") && acts(d) ? button(ctx, acts(d), true) : null),
@@ -208,13 +208,13 @@ function waiting(d) {
 
 // attempt shows one attempt.
 function attempt(ctx, { delivery: d, attempts, index, attempt: a }) {
-  const turn = (to, text) => (attempts[to] ? link(ctx.with({ plugin: d.plugin, attempt: to }), text) : null);
+  const turn = (to, text) => (attempts[to] ? link(ctx.with({ plugin: unit(d), attempt: to }), text) : null);
   if (!a) {
-    return panel(d.plugin, {}, h("p", {}, d.status === "delivering" ? "Its first attempt runs now." : d.result_kept === false ? "It succeeded; an older version of the host did not keep the result." : "No attempt was made yet."),
+    return panel(unit(d), {}, h("p", {}, d.status === "delivering" ? "Its first attempt runs now." : d.result_kept === false ? "It succeeded; an older version of the host did not keep the result." : "No attempt was made yet."),
       waiting(d) ? h("p", {}, waiting(d)) : null);
   }
   const lines = String(a.error?.message ?? "").split("\n");
-  return panel([d.plugin, ` · attempt ${a.attempt} · `, when(a.at)], {
+  return panel([unit(d), ` · attempt ${a.attempt} · `, when(a.at)], {
     aside: h("span", { class: "line" }, turn(index - 1, "‹ earlier"), h("span", { class: "dim" }, `${index + 1} of ${attempts.length}`), turn(index + 1, "later ›")) },
   a.error ? h("div", { class: "line" }, h("b", {}, lines[0]), pill("bad", a.error.class)) : h("div", { class: "line" }, pill("ok", "ok"), h("span", {}, "The handler took it.")),
   a.error?.stack?.length ? stack(a.error.stack) : lines.length > 1 ? h("pre", { tabindex: "0", "aria-label": "Output of the guest" }, lines.slice(1).join("\n")) : null,

@@ -3,7 +3,7 @@
 import { get, post } from "../api.js";
 import { arg, buttons, commands } from "../action.js";
 import { code, h, link, panel, say, stat, statePill, table, when } from "../ui.js";
-import { clock, num, plural } from "../format.js";
+import { clock, num, plural, unit } from "../format.js";
 import { barChart } from "../chart.js";
 import { frameText } from "./overview.js";
 
@@ -35,7 +35,7 @@ function view(ctx, i, { plugin, markers }, path) {
   const lines = String(i.message).split("\n");
   const minutes = i.minutes ?? [];
   return [
-    h("div", { class: "head" }, h("h1", {}, lines[0]), statePill(i.state), h("span", { class: "dim" }, `issue #${i.id} · `, link("/handlers/" + encodeURIComponent(i.handler), i.handler), ` · ${i.class}`,
+    h("div", { class: "head" }, h("h1", {}, lines[0]), statePill(i.state), h("span", { class: "dim" }, `issue #${i.id} · `, link("/handlers/" + encodeURIComponent(i.handler), unit(i)), ` · ${i.class}`,
       i.frame ? [" in ", code(`${i.frame.function} ${i.frame.file ? frameText(i.frame) : ""}`.trim())] : null), buttons(ctx, actions)),
     i.state_at ? h("p", { class: "dim" }, `${i.state} by ${i.state_by || "the host"} `, when(i.state_at), i.note ? [": ", h("b", {}, i.note)] : "",
       i.reopened ? ` · reopened ${plural(i.reopened, "time")}` : "") : null,

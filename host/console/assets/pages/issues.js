@@ -3,7 +3,7 @@
 import { address, get } from "../api.js";
 import { arg } from "../action.js";
 import { code, copy, field, h, link, select, statePill, table, tabs, when } from "../ui.js";
-import { num, plural } from "../format.js";
+import { num, plural, unit } from "../format.js";
 import { frameText } from "./overview.js";
 
 const states = [["", "Open"], ["open", "Not acknowledged"], ["acknowledged", "Acknowledged"], ["resolved", "Resolved"], ["ignored", "Ignored"], ["all", "All"]];
@@ -34,7 +34,7 @@ function view(ctx, list, params, handlers) {
         ["", "timeout", "fuel", "trap", "memory", "stack", "exit", "bad_result", "rejected", "retry", "conflict", "kv_conflict", "kv_quota", "scheduled_quota"])),
       filtered ? h("div", { class: "field" }, link(ctx.path, "Clear")) : null),
     h("section", { class: "panel", "aria-label": "Issues" }, table({ label: "Issues, the latest first", items: list.items, key: (i) => i.id, href: (i) => "/issues/" + i.id, columns: [
-      { title: "Issue", main: true, cell: (i) => [link("/issues/" + i.id, String(i.message).split("\n")[0]), h("div", { class: "dim" }, `#${i.id} · ${i.handler} · ${i.class}`,
+      { title: "Issue", main: true, cell: (i) => [link("/issues/" + i.id, String(i.message).split("\n")[0]), h("div", { class: "dim" }, `#${i.id} · ${unit(i)} · ${i.class}`,
         i.frame ? [" · ", code(frameText(i.frame))] : null)] },
       { title: "State", plain: true, cell: (i) => statePill(i.state) },
       { title: "Times", num: true, cell: (i) => num(i.count) },

@@ -2,7 +2,7 @@
 
 import { get } from "../api.js";
 import { code, empty, h, link, panel, say, stat, statePill, table, when } from "../ui.js";
-import { ago, bytes, clock, ms, num, plural, rate, share, short, span } from "../format.js";
+import { ago, bytes, clock, ms, num, plural, rate, share, short, span, unit } from "../format.js";
 import { spark } from "../chart.js";
 
 const shownHandlers = 8;
@@ -102,7 +102,7 @@ function handlers(o) {
 export function issueList(issues) {
   return table({ label: "Open issues", items: issues, key: (i) => i.id, href: (i) => "/issues/" + i.id, columns: [
     { title: "Issue", main: true, cell: (i) => [link("/issues/" + i.id, firstLine(i.message)), h("div", { class: "dim" },
-      [i.handler, i.frame ? frameText(i.frame) : i.class, plural(i.count, "time"), `last ${ago(i.last_seen)}`].join(" · "))] },
+      [unit(i), i.frame ? frameText(i.frame) : i.class, plural(i.count, "time"), `last ${ago(i.last_seen)}`].join(" · "))] },
   ], empty: h("div", { class: "empty" }, h("strong", {}, "No open issues"), h("p", {}, "Failed attempts are grouped here by handler, message and source line.")) });
 }
 
