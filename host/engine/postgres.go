@@ -19,6 +19,7 @@ import (
 	"github.com/berth-host/berth/host/pgstore/conn"
 	"github.com/berth-host/berth/host/pgstore/ledger"
 	"github.com/berth-host/berth/host/secret"
+	"github.com/berth-host/berth/host/shards"
 	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/store/datafile"
 	"github.com/berth-host/berth/host/telemetry/figures"
@@ -41,7 +42,11 @@ type Shared interface {
 	// the lease fail, those under way too.
 	SetCutOff(cutOff bool)
 
-	// Claim stores a cursor unless there is one of its name.
+	// The units of handlers, for shards.Coordinator.
+	UnitStates(ctx context.Context, units []string) ([]spec.UnitState, error)
+	CutUnits(ctx context.Context, units []string, document func(cut uint64) spec.SharedDocument) error
+	BeginUnits(ctx context.Context, former, next []string, cut uint64, d spec.SharedDocument) error
+	// Claim gives all units of a cursor's plugin this position, unless one of them has a position.
 	Claim(ctx context.Context, c event.Cursor) error
 
 	// Broadcast and Receive send messages of at most MaxMessage bytes; see conn.DB.
@@ -58,7 +63,10 @@ type shared struct {
 	*pgstore.Store
 }
 
-func (s shared) Claim(ctx context.Context, c event.Cursor) error { return s.AddCursor(ctx, c) }
+func (s shared) Claim(ctx context.Context, c event.Cursor) error {
+	plugin := spec.PluginOf(c.Handler())
+	return s.Store.Claim(ctx, plugin, shards.Kind, c.Seq, func(document []byte) ([]string, error) { return shards.UnitsBy(plugin, document) })
+}
 
 // openPostgres opens the database of the engine, with the retention in front of it.
 func (e *Engine) openPostgres(ctx context.Context, cfg Config, p config.Postgres) (err error) {

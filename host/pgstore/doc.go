@@ -16,6 +16,7 @@
 //	keyvalue  the state of plugins
 //	timed     events that are due later
 //	shelf     documents, shared documents, modules
+//	units     the positions of a handler's units when its shards change
 //	ledger    members, units and commands of the cluster
 //	pgserver  a private server, for tests and the demo
 //	pgtest    such a server for the tests of a binary

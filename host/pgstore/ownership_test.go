@@ -152,7 +152,9 @@ func startDispatchers(t *testing.T, n int) (d *dispatchers, stop func()) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		host := delivery.New(delivery.Config{Store: s, Log: log{b, s}, Shared: true, Claim: s.Claim})
+		host := delivery.New(delivery.Config{Store: s, Log: log{b, s}, Shared: true, Claim: func(ctx context.Context, c event.Cursor) error {
+			return s.Claim(ctx, c.Handler(), "shards", c.Seq, func([]byte) ([]string, error) { return []string{c.Handler()}, nil })
+		}})
 		h, err := host.Open(t.Context(), "h", "", delivery.Policy{Key: (*event.Event).Subject, Takes: func(ev *event.Event) bool { return ev.Type() == "parent" },
 			Retry: spec.RetryPolicy{MaxAttempts: 3, Backoff: time.Millisecond, MaxBackoff: time.Millisecond}})
 		if err != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/berth-host/berth/host/pgstore/progress"
 	"github.com/berth-host/berth/host/pgstore/shelf"
 	"github.com/berth-host/berth/host/pgstore/timed"
+	"github.com/berth-host/berth/host/pgstore/units"
 )
 
 // Config sets up a Store. URL and Window are required.
@@ -37,6 +38,7 @@ type (
 	kvState   = keyvalue.State
 	schedule  = timed.Schedule
 	documents = shelf.Shelf
+	shards    = units.Units
 )
 
 // Store is the engine. All methods are safe for concurrent use.
@@ -46,6 +48,7 @@ type Store struct {
 	*kvState
 	*schedule
 	*documents
+	*shards
 
 	db     *conn.DB
 	now    func() time.Time
@@ -96,6 +99,7 @@ func Open(ctx context.Context, cfg Config) (_ *Store, err error) {
 			s.published(context.Background())
 		}})
 	s.documents = shelf.New(s.db)
+	s.shards = units.New(s.db)
 	s.orders = newOrders(s)
 	return s, nil
 }

@@ -49,6 +49,18 @@ func Decode(d spec.SharedDocument) (g Generation, err error) {
 	return g, nil
 }
 
+// UnitsBy returns the units of a plugin by the body of its document; nil: it has none.
+func UnitsBy(plugin string, body []byte) ([]string, error) {
+	g := first()
+	if body != nil {
+		var err error
+		if g, err = Decode(spec.SharedDocument{ID: plugin, Body: body}); err != nil {
+			return nil, err
+		}
+	}
+	return g.Layout.Units(plugin), nil
+}
+
 // document returns the document of a generation, in place of one with this revision.
 func (g Generation) document(plugin string, revision uint64) spec.SharedDocument {
 	body, err := json.Marshal(g)

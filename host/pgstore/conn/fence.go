@@ -10,7 +10,7 @@ import (
 )
 
 // Units is the table of the units and their owners. Only a take changes an epoch, to the one after
-// Epoch; it calls LockUnit before.
+// Epoch; it calls LockUnits before.
 const Units = `CREATE TABLE units (
 		name text COLLATE "C" PRIMARY KEY,
 		owner text NOT NULL DEFAULT '',
@@ -35,13 +35,13 @@ const (
 const (
 	unitKey    = `hashtextextended(current_schema() || '/' || name, 0)`
 	shareUnits = `SELECT count(pg_advisory_xact_lock_shared(` + unitKey + `)) FROM unnest($1::text[]) AS name`
-	lockUnit   = `SELECT pg_advisory_xact_lock(` + unitKey + `) FROM (SELECT $1::text AS name) AS unit`
+	lockUnits  = `SELECT pg_advisory_xact_lock(` + unitKey + `) FROM unnest($1::text[]) AS name`
 )
 
-// LockUnit waits for the open transactions under a fence of a unit, and lets no other begin until
-// this one ends.
-func LockUnit(ctx context.Context, tx pgx.Tx, unit string) error {
-	_, err := tx.Exec(ctx, lockUnit, unit)
+// LockUnits waits for the open transactions under fences of units, which ascend, and lets no other
+// begin until this one ends.
+func LockUnits(ctx context.Context, tx pgx.Tx, units ...string) error {
+	_, err := tx.Exec(ctx, lockUnits, units)
 	return err
 }
 

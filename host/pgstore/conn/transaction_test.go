@@ -29,7 +29,7 @@ func add(ctx context.Context, db *conn.DB, name string) error {
 func take(t *testing.T, db *conn.DB, unit string, epoch uint64) {
 	t.Helper()
 	err := db.Write(t.Context(), "take", func(ctx context.Context, tx pgx.Tx) error {
-		if err := conn.LockUnit(ctx, tx, unit); err != nil {
+		if err := conn.LockUnits(ctx, tx, unit); err != nil {
 			return err
 		}
 		_, err := tx.Exec(ctx, `INSERT INTO units (name, epoch) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET epoch = excluded.epoch`,

@@ -5,7 +5,7 @@
 // server that was set back without a new timeline, as from a copy of its disk, may repeat epochs; by
 // the time that it answers the leases of their owners have ended.
 //
-// Locks. A take locks its unit against writes (conn.LockUnit), so that the open ones under the
+// Locks. A take locks its unit against writes (conn.LockUnits), so that the open ones under the
 // unit's fence end before, then the row of the unit, and then its member's row against
 // deletion. What removes a member locks the rows of the units that it has, ascending, then the
 // member's; so no unit has an owner that is no member. It waits for no write: epochs stay. A

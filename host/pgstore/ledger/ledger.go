@@ -169,7 +169,7 @@ func (l *Ledger) Take(ctx context.Context, unit string, seen spec.Unit, owner st
 		changed := func() error {
 			return fault.New(fault.Conflict, "unit %s: another host was first", unit)
 		}
-		if err := conn.LockUnit(ctx, tx, unit); err != nil {
+		if err := conn.LockUnits(ctx, tx, unit); err != nil {
 			return err
 		}
 		var present spec.Unit

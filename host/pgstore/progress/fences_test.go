@@ -21,7 +21,7 @@ func take(t testing.TB, e *engine, unit string) (epoch uint64) {
 	t.Helper()
 	var n int64
 	if err := e.db.Write(t.Context(), "take", func(ctx context.Context, tx pgx.Tx) error {
-		if err := conn.LockUnit(ctx, tx, unit); err != nil {
+		if err := conn.LockUnits(ctx, tx, unit); err != nil {
 			return err
 		}
 		return tx.QueryRow(ctx, `INSERT INTO units AS u VALUES ($1, 'test', 1) ON CONFLICT (name) DO UPDATE SET epoch = u.epoch + 1 RETURNING epoch`,

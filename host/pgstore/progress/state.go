@@ -115,20 +115,6 @@ func (s *State) SetCursor(ctx context.Context, c event.Cursor) error {
 	})
 }
 
-// AddCursor makes a cursor unless there is one of its name, as one of several hosts that do
-// so at once.
-func (s *State) AddCursor(ctx context.Context, c event.Cursor) error {
-	return s.cfg.DB.Write(ctx, "add a cursor", func(ctx context.Context, tx pgx.Tx) error {
-		if _, err := outcomes.Lock(ctx, tx, c.Handler()); err != nil {
-			return err
-		}
-		if _, found, err := cursor(ctx, tx, c.Name); found || err != nil {
-			return err
-		}
-		return outcomes.SetCursors(ctx, tx, c)
-	})
-}
-
 // Deliveries implements bus.State.
 func (s *State) Deliveries(ctx context.Context, seq uint64) (list []event.Delivery, err error) {
 	err = s.read(ctx, "read deliveries", func(ctx context.Context, tx pgx.Tx) error {

@@ -42,30 +42,7 @@ func (s *Shelf) Share(ctx context.Context, d spec.SharedDocument) (revision uint
 		return 0, fault.New(fault.Invalid, "%s: it needs a kind and an id", doing)
 	}
 	err = s.db.Write(ctx, doing, func(ctx context.Context, tx pgx.Tx) error {
-		// The row of the kind is locked by its change; what follows sees all changes before.
-		if _, err := tx.Exec(ctx, `INSERT INTO revisions (kind, revision) VALUES ($1, 1)
-			ON CONFLICT (kind) DO UPDATE SET revision = revisions.revision + 1`, d.Kind); err != nil {
-			return err
-		}
-		var last uint64 // of the row, also of a removed document
-		var there bool
-		err := tx.QueryRow(ctx, `SELECT revision, body IS NOT NULL FROM shared WHERE kind = $1 AND id = $2`, d.Kind, d.ID).Scan(&last, &there)
-		if err != nil && !errors.Is(err, pgx.ErrNoRows) {
-			return err
-		}
-		present := last
-		if !there {
-			present = 0
-		}
-		if present != d.Revision {
-			return fault.New(fault.Conflict, "%s %s has revision %d, not %d: another host has changed it; read it again", d.Kind,
-				fault.Quote(d.ID), present, d.Revision)
-		}
-		if revision = last + 1; d.Body == nil && !there {
-			return nil
-		}
-		_, err = tx.Exec(ctx, `INSERT INTO shared (kind, id, body, revision) VALUES ($1, $2, $3, $4)
-			ON CONFLICT (kind, id) DO UPDATE SET body = excluded.body, revision = excluded.revision`, d.Kind, d.ID, d.Body, revision)
+		revision, err = Put(ctx, tx, d)
 		return err
 	})
 	if err != nil {
@@ -76,4 +53,34 @@ func (s *Shelf) Share(ctx context.Context, d spec.SharedDocument) (revision uint
 		return 0, nil
 	}
 	return revision, nil
+}
+
+// Put is Share in a transaction of the caller, who notifies the cluster after the commit. It returns
+// the revision of the row, also of a removed document.
+func Put(ctx context.Context, tx pgx.Tx, d spec.SharedDocument) (revision uint64, err error) {
+	// The row of the kind is locked by its change; what follows sees all changes before.
+	if _, err := tx.Exec(ctx, `INSERT INTO revisions (kind, revision) VALUES ($1, 1)
+		ON CONFLICT (kind) DO UPDATE SET revision = revisions.revision + 1`, d.Kind); err != nil {
+		return 0, err
+	}
+	var last uint64 // of the row, also of a removed document
+	var there bool
+	err = tx.QueryRow(ctx, `SELECT revision, body IS NOT NULL FROM shared WHERE kind = $1 AND id = $2`, d.Kind, d.ID).Scan(&last, &there)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return 0, err
+	}
+	present := last
+	if !there {
+		present = 0
+	}
+	if present != d.Revision {
+		return 0, fault.New(fault.Conflict, "%s %s has revision %d, not %d: another host has changed it; read it again", d.Kind,
+			fault.Quote(d.ID), present, d.Revision)
+	}
+	if revision = last + 1; d.Body == nil && !there {
+		return revision, nil
+	}
+	_, err = tx.Exec(ctx, `INSERT INTO shared (kind, id, body, revision) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (kind, id) DO UPDATE SET body = excluded.body, revision = excluded.revision`, d.Kind, d.ID, d.Body, revision)
+	return revision, err
 }
