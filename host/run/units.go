@@ -8,6 +8,7 @@ import (
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/shards"
 	"github.com/berth-host/berth/host/spec"
+	"github.com/berth-host/berth/host/wire"
 )
 
 // Units are the units of handlers, by their generations. It is safe for concurrent use.
@@ -110,6 +111,22 @@ func (u Units) Known(plugin string) []string {
 		return []string{plugin}
 	}
 	return u.Generations.Of(plugin).Layout.Units(plugin)
+}
+
+// shown returns the shards of a plugin for the API; nil for one that does not change.
+func (u Units) shown(plugin string) *wire.PluginShards {
+	if u.Generations == nil {
+		return nil
+	}
+	g := u.Generations.Of(plugin)
+	if g.Layout.Shards <= 1 && g.Next == nil {
+		return nil
+	}
+	s := &wire.PluginShards{Count: g.Layout.Shards, OrderBy: g.Layout.OrderBy, Stage: string(g.Stage), Until: g.Until()}
+	if g.Next != nil {
+		s.Next = &wire.PluginShards{Count: g.Next.Shards, OrderBy: g.Next.OrderBy}
+	}
+	return s
 }
 
 // Gets reports whether a unit is the one of its handler that gets an event, as this host knows it.

@@ -160,7 +160,33 @@ func TestStatusOfShards(t *testing.T) {
 	if got := status.Handlers[1]; !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
-	if p := r.WithLag(wire.Plugin{Name: "h", State: wire.Active, Instances: 1, Lag: 2}); p.Lag != 6 {
-		t.Errorf("got a lag of %d", p.Lag)
+	p := r.WithLag(wire.Plugin{Name: "h", State: wire.Active, Instances: 1, Lag: 2})
+	if want := (wire.PluginShards{Count: 2, OrderBy: "/metadata/subject"}); p.Lag != 6 || p.Shards == nil || *p.Shards != want {
+		t.Errorf("got a lag of %d, %+v", p.Lag, p.Shards)
+	}
+	if p := r.WithLag(wire.Plugin{Name: "g", State: wire.Active, Instances: 1, Lag: 2}); p.Lag != 2 || p.Shards != nil {
+		t.Errorf("without shards: got %+v", p)
+	}
+}
+
+// TestChangeOfShardsIsShown: also one to a single shard, or from it.
+func TestChangeOfShardsIsShown(t *testing.T) {
+	one, two := shards.New(1, ""), shards.New(2, "")
+	for _, tt := range []struct {
+		g    shards.Generation
+		want wire.PluginShards
+	}{
+		{shards.Generation{Layout: one, Next: &two, Stage: shards.Draining, Cut: 7}, wire.PluginShards{Count: 1, Next: &wire.PluginShards{Count: 2}, Stage: "draining", Until: 7}},
+		{shards.Generation{Layout: two, Next: &one, Stage: shards.Stopping}, wire.PluginShards{Count: 2, Next: &wire.PluginShards{Count: 1}, Stage: "stopping"}},
+	} {
+		s := newSharded(t)
+		s.units.Generations = shards.NewGenerations(generations(tt.g))
+		if _, err := s.units.Generations.Follow(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		r := run.New(run.Config{Dispatcher: s.dispatcher, Units: s.units, Logger: slog.New(slog.DiscardHandler)})
+		if got := r.WithLag(wire.Plugin{Name: "h"}).Shards; !reflect.DeepEqual(got, &tt.want) {
+			t.Errorf("got %+v, want %+v", got, tt.want)
+		}
 	}
 }

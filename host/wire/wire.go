@@ -216,6 +216,8 @@ type Plugin struct {
 	Batch     *PluginBatch `json:"batch,omitempty"`                               // absent: one event at a time
 	FairBy    string       `json:"fair_by,omitempty"`                             // a JSON Pointer: its events are shared among the values there
 
+	Shards *PluginShards `json:"shards,omitempty"` // absent: its handler has one, and that does not change
+
 	Pending *PendingVersion `json:"pending,omitempty"`
 
 	File string `json:"file,omitempty"` // its path in a watched directory; "" for an installed plugin
@@ -225,6 +227,17 @@ type Plugin struct {
 type PluginBatch struct {
 	MaxEvents int     `json:"max_events"`
 	MaxWaitMS float64 `json:"max_wait_ms"` // for more events once there is one
+}
+
+// PluginShards are the shards of a plugin's handler, and the change of them that is under way.
+type PluginShards struct {
+	Count   int    `json:"count"`
+	OrderBy string `json:"order_by,omitempty"` // JSON Pointer: the events of a value there are of one shard; absent: in turn
+	// Next is absent unless they change. Stage: the hosts stop, draining what was begun up to the
+	// event Until, or ending.
+	Next  *PluginShards `json:"next,omitempty"`
+	Stage string        `json:"stage,omitempty" jsonschema:"enum=stopping,enum=draining,enum=ending"`
+	Until uint64        `json:"until,omitempty"` // a Seq
 }
 
 // LogLine is a line that a plugin has logged.

@@ -26,8 +26,8 @@ type Config struct {
 // Source is a schema whose rows are read. It implements transfer.Source.
 type Source struct{ reader }
 
-// OpenSource opens a schema, and upgrades an older one. fault.Conflict: a host runs.
-// fault.NotFound: there is no such schema.
+// OpenSource opens a schema, and upgrades an older one. fault.Conflict: a host runs, or a handler has
+// shards, which an engine of one host does not know. fault.NotFound: there is no such schema.
 func OpenSource(ctx context.Context, cfg Config) (*Source, error) {
 	const doing = "open the store in PostgreSQL"
 	s := &Source{}
@@ -67,8 +67,35 @@ func (s *Source) open(ctx context.Context, cfg Config) (err error) {
 	if err := awaitEnd(ctx, s.c, cfg); err != nil {
 		return err
 	}
+	if err := checkShards(ctx, s.c); err != nil {
+		return err
+	}
 	s.types, err = readTypes(ctx, s.c, schema)
 	return err
+}
+
+// checkShards refuses positions and dead letters of shards: an engine of one host would never read on
+// from the former, nor redrive the latter.
+func checkShards(ctx context.Context, c *pgx.Conn) error {
+	for _, refused := range []struct{ units, advice string }{
+		{`SELECT DISTINCT split_part(name, '/', 2) FROM cursors WHERE name LIKE 'handler/%/%'`,
+			"has shards: start the hosts with shards: 1 for it, wait until berth cluster status shows it without shards, and stop them"},
+		{`SELECT DISTINCT split_part(handler, '/', 1) FROM deliveries WHERE status = 'dead' AND NOT purged AND handler LIKE '%/%'`,
+			"has dead letters of former shards: start the hosts, redrive or purge them (berth events dead-letters --plugin), and stop them"},
+	} {
+		rows, err := c.Query(ctx, refused.units+" ORDER BY 1")
+		if err != nil {
+			return err
+		}
+		plugins, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
+			return err
+		}
+		if len(plugins) > 0 {
+			return fault.New(fault.Conflict, "%s %s", strings.Join(plugins, ", "), refused.advice)
+		}
+	}
+	return nil
 }
 
 // Close closes the connection.

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/berth-host/berth/host/bus"
+	"github.com/berth-host/berth/host/event"
 	contract "github.com/berth-host/berth/host/event/transfer"
 	"github.com/berth-host/berth/host/event/transfer/transfertest"
 	"github.com/berth-host/berth/host/fault"
@@ -149,4 +151,48 @@ func TestRunningHostsAreFound(t *testing.T) {
 	if !fault.Is(err, fault.Conflict) || !strings.Contains(err.Error(), "stop host-7 (http://host-7:8080)") {
 		t.Errorf("got %v", err)
 	}
+}
+
+// TestShardsAreNotCopied: an engine of one host does not know them.
+func TestShardsAreNotCopied(t *testing.T) {
+	schema := pgtest.Schema(t)
+	store, err := pgstore.Open(t.Context(), pgstore.Config{URL: pgtest.URL(t), Schema: schema, Window: bus.NewWindow(bus.WindowConfig{})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	refused := func(want string) {
+		t.Helper()
+		s, err := transfer.OpenSource(t.Context(), config(t, schema))
+		if want == "" && err == nil {
+			s.Close()
+		} else if want == "" || !fault.Is(err, fault.Conflict) || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+	refused("")
+	ev, err := event.New(event.Draft{Type: "t", Data: []byte("{}")})
+	if err == nil {
+		_, err = store.Append(t.Context(), []*event.Event{ev})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := store.SaveDeliveries(t.Context(), nil, nil, []event.Delivery{{Handler: "enrich/3", Seq: 1, Status: event.StatusDead, Attempts: 1}},
+		[]event.Cursor{{Name: "handler/enrich/3", Seq: 1}, {Name: "handler/mail", Seq: 1}}); err != nil {
+		t.Fatal(err)
+	}
+	refused("enrich has shards: start the hosts with shards: 1")
+	if err := store.ForgetHandler(t.Context(), "enrich/3"); err != nil {
+		t.Fatal(err)
+	}
+	refused("")
+	if _, _, err := store.SaveDeliveries(t.Context(), nil, nil, []event.Delivery{{Handler: "enrich/3", Seq: 1, Status: event.StatusDead, Attempts: 1}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	refused("enrich has dead letters of former shards")
+	if _, err := store.Purge(t.Context(), event.DeadFilter{Handler: "enrich"}); err != nil {
+		t.Fatal(err)
+	}
+	refused("")
 }

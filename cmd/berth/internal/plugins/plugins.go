@@ -5,6 +5,7 @@ package plugins
 
 import (
 	"context"
+	"fmt"
 	"net/url"
 	"strings"
 
@@ -107,6 +108,23 @@ func named(name string) func(wire.Plugin) error {
 	return func(p wire.Plugin) error { return client.About("plugin", p.Name, name) }
 }
 
+// shards says how a handler is divided, and what it changes to.
+func shards(s wire.PluginShards) string {
+	text := fmt.Sprint(s.Count)
+	if s.OrderBy != "" {
+		text += " by " + s.OrderBy
+	}
+	if s.Next == nil {
+		return text
+	}
+	text += "; they change to " + shards(*s.Next)
+	switch s.Stage {
+	case "draining":
+		return text + fmt.Sprintf(": events up to %d end first, the others wait", s.Until)
+	}
+	return text + ": the hosts give them away"
+}
+
 func (a app) print(p wire.Plugin) error {
 	state := string(p.State)
 	if p.Reason != "" {
@@ -126,6 +144,9 @@ func (a app) print(p wire.Plugin) error {
 	}
 	if p.FairBy != "" {
 		a.Print("fair by     %s\n", console.Lines(p.FairBy))
+	}
+	if p.Shards != nil {
+		a.Print("shards      %s\n", console.Lines(shards(*p.Shards)))
 	}
 	if next := p.Pending; next != nil {
 		a.Print("waiting     %s sha256 %s\n", next.Version, next.SHA256)

@@ -162,9 +162,16 @@ function versions({ plugin: p, stored, series, name }) {
   ] }), p.file ? h("div", { class: "more dim" }, "It is a file of a watched directory: to go back, copy the former file over it.") : null);
 }
 
+// shards says how the handler is divided, and what that changes to.
+function shards(s) {
+  const text = num(s.count) + (s.order_by ? ` by ${visible(s.order_by)}` : "");
+  if (!s.next) return text;
+  return `${text}; they change to ${shards(s.next)}: ${s.stage === "draining" ? `events up to ${num(s.until)} end first, the others wait` : "the hosts give them away"}`;
+}
+
 const about = (p) => panel("About", {}, h("dl", { class: "kv" }, [
   ["Subscribes", p.subscribes?.length ? p.subscribes.map((s, n) => [n ? ", " : "", code(s)]) : "every type that a route gives it"],
-  ...(p.state_mode ? [["kv writes", `${p.state_mode}, with the outcome of the event`]] : []), ...(p.batch ? [["Batches", `up to ${plural(p.batch.max_events, "event")}, waiting ${num(p.batch.max_wait_ms)} ms for more`]] : []), ...(p.fair_by ? [["Fair by", code(visible(p.fair_by))]] : []),
+  ...(p.state_mode ? [["kv writes", `${p.state_mode}, with the outcome of the event`]] : []), ...(p.batch ? [["Batches", `up to ${plural(p.batch.max_events, "event")}, waiting ${num(p.batch.max_wait_ms)} ms for more`]] : []), ...(p.fair_by ? [["Fair by", code(visible(p.fair_by))]] : []), ...(p.shards ? [["Shards", shards(p.shards)]] : []),
   ["State since", when(p.since)], p.file ? ["File", code(p.file)] : ["From", "the marketplace, a URL or a registry: berth plugin verify names it"], ["Module", id(p.sha256)], ["Delivered", `${num(p.delivered)} since the host started`], ["Fuel", `${short(p.fuel)} since the host started`],
 ].map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])));
 
