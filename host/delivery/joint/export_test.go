@@ -1,0 +1,4 @@
+package joint
+
+// Waiting returns how many instances wait.
+func (s *Source) Waiting() int { return s.bell.Waiting() }
