@@ -123,7 +123,7 @@ func eventOperations() []openapi.Operation {
 // deliveryOperations are about dead letters, replay and the log.
 func deliveryOperations() []openapi.Operation {
 	const deadLetters = "/api/v1/events/dead-letters"
-	plugin := inQuery("plugin", "Only those of this plugin.", nil)
+	plugin := inQuery("plugin", "Only those of this plugin, or of one shard of its handler, such as enrich/3.", nil)
 	choice := "The body says which: those to which everything in it applies. It must name a plugin or an event."
 	// position is a position in the log, as event.ParsePosition reads it.
 	position := openapi.Schema{"oneOf": []any{map[string]any{"type": "string", "minLength": 1},

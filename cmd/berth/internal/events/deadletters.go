@@ -24,7 +24,7 @@ func (a app) deadLetters() *cobra.Command {
 
 // deadLetterFlags adds the flags of a filter.
 func deadLetterFlags(cmd *cobra.Command, f *wire.DeadLetterFilter) {
-	cmd.Flags().StringVar(&f.Plugin, "plugin", "", "only this plugin's")
+	cmd.Flags().StringVar(&f.Plugin, "plugin", "", "only this plugin's, or those of one shard (enrich/3)")
 	cmd.Flags().StringVar(&f.EventID, "event", "", "only those of the event with this id")
 	cmd.Flags().StringVar(&f.EventType, "type", "", "only events of this type")
 	cmd.Flags().StringVar(&f.Subject, "subject", "", "only events with this subject")
