@@ -17,6 +17,7 @@ import (
 	"github.com/berth-host/berth/host/install"
 	"github.com/berth-host/berth/host/member"
 	"github.com/berth-host/berth/host/run"
+	"github.com/berth-host/berth/host/shards"
 )
 
 // openEngine opens the configured engine, and joins the hosts that share it.
@@ -65,13 +66,15 @@ func (h *Host) startCluster(verifier *auth.Verifier) error {
 	if h.engine.Shared == nil {
 		return nil
 	}
-	work := member.NewWork(member.WorkConfig{Handlers: h.runner.Dispatcher, Issues: h.issues, Plugins: h.plugins.List,
+	work := member.NewWork(member.WorkConfig{Handlers: h.runner.Dispatcher, Issues: h.issues, Units: h.runner, Plugins: h.plugins.List,
 		Installed: h.install.Current, Logger: h.logger})
 	followed := member.NewFollower(map[string]func(context.Context) error{
 		overlay.Kind:       h.live.Follow,
 		install.SharedKind: h.install.Follow,
 		auth.SharedKind:    verifier.Follow,
+		shards.Kind:        h.live.FollowShards,
 	}, h.logger)
+	h.once("shards", shards.Coordinator{Store: h.engine.Shared, Wanted: member.Wanted(h.cluster.Load), Logger: h.logger}.Run)
 	self, err := member.Describe(h.description(), work.Modules, work.Inactive)
 	if err != nil {
 		return err

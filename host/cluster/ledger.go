@@ -58,7 +58,8 @@ type Worker interface {
 	// Units returns the units that this host can run now, such as its active plugins.
 	Units() []string
 	// Own starts a unit and returns when it runs. It is called for a unit that does not run.
-	// After an error the unit is given back, and is tried again later, here or elsewhere.
+	// After an error the unit is given back, and is tried again later, here or elsewhere. The error
+	// is fault.Conflict where the unit is not to run here now, which is no failure.
 	Own(ctx context.Context, unit string, t *Tenure) error
 	// Disown stops a unit: no attempt begins from the call on; it waits for the open ones until
 	// ctx ends, then cancels them; and it returns when nothing of the unit runs or will be written.

@@ -184,6 +184,11 @@ func (c *Cluster) take(ctx context.Context, unit string, seen spec.Unit) bool {
 		c.mu.Unlock()
 		c.log.Debug("this host runs a unit", "unit", unit, "epoch", t.fence.Epoch)
 		return true
+	case own.Err() == nil && fault.Is(err, fault.Conflict):
+		c.log.Debug("a unit does not run here now: it is given back", "unit", unit, "reason", err)
+		c.mu.Lock()
+		c.failed[unit] = failure{until: c.clock() + minRetry}
+		c.mu.Unlock()
 	case own.Err() == nil:
 		c.log.Error("start a unit: it is given back, and tried again later", "unit", unit, "error", err)
 		now := c.clock()

@@ -198,9 +198,12 @@ func (l *Live) Listen() string {
 	return l.started.Server.Listen
 }
 
-// Settings implements plugin.SettingsFunc under the configuration in force.
+// Settings implements plugin.SettingsFunc under the configuration in force, and with the shards
+// in force.
 func (l *Live) Settings(name string, m abi.Manifest) (spec.Settings, error) {
-	return settingsUnder(l.Config())(name, m)
+	s, err := settingsUnder(l.Config())(name, m)
+	l.shared.shard(name, &s)
+	return s, err
 }
 
 // settingsUnder resolves settings under a configuration.

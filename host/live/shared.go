@@ -8,6 +8,7 @@ import (
 	"github.com/berth-host/berth/host/config"
 	"github.com/berth-host/berth/host/config/overlay"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/shards"
 	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
@@ -30,6 +31,7 @@ type decisions struct {
 	store   Shared
 	refused bool // the files decide: the API must not
 	overlay *overlay.Overlay
+	shards  *shards.Generations // of handlers; nil: the host is of no cluster
 }
 
 // Join makes the host one of a cluster, before its plugins start: what the API decides about
@@ -38,7 +40,11 @@ type decisions struct {
 func (l *Live) Join(ctx context.Context, store Shared) error {
 	l.mu.Lock()
 	l.shared.store, l.shared.refused = store, l.started.Cluster.Settings == config.SettingsFile
+	l.shared.shards = shards.NewGenerations(store)
 	l.mu.Unlock()
+	if err := l.FollowShards(ctx); err != nil {
+		return err
+	}
 	return l.Follow(ctx)
 }
 

@@ -25,10 +25,17 @@ type Issues interface {
 	Release(ctx context.Context, handler string) error
 }
 
+// Units says which units run here; see run.Runner.
+type Units interface {
+	Runnable(plugin string) []string
+	Admit(ctx context.Context, unit string) error
+}
+
 // WorkConfig configures a Work. All fields are required.
 type WorkConfig struct {
 	Handlers Handlers
 	Issues   Issues
+	Units    Units
 	// Plugins returns the plugins of this host, and Installed the digest of the module that the
 	// cluster has installed under a name; "" for none.
 	Plugins   func() []wire.Plugin
@@ -42,11 +49,11 @@ type Work struct{ cfg WorkConfig }
 // NewWork returns a Work that runs nothing yet.
 func NewWork(cfg WorkConfig) *Work { return &Work{cfg} }
 
-// Units implements cluster.Worker: the plugins whose version here is the one that the cluster
-// has installed.
+// Units implements cluster.Worker: those of the plugins whose version here is the one that the
+// cluster has installed.
 func (w *Work) Units() (units []string) {
 	for name := range w.Modules() {
-		units = append(units, name)
+		units = append(units, w.cfg.Units.Runnable(name)...)
 	}
 	slices.Sort(units)
 	return units
@@ -80,6 +87,9 @@ func (w *Work) Inactive() (names []string) {
 
 // Own implements cluster.Worker.
 func (w *Work) Own(ctx context.Context, unit string, t *cluster.Tenure) error {
+	if err := w.cfg.Units.Admit(ctx, unit); err != nil {
+		return fmt.Errorf("start %s: %w", unit, err)
+	}
 	if err := w.cfg.Issues.Own(ctx, t.Fence()); err != nil {
 		return fmt.Errorf("start %s: %w", unit, err)
 	}

@@ -27,6 +27,16 @@ func (l *live) remove(name string, v *running) {
 	}
 }
 
+// newest returns the version of a plugin that was started last, nil for none.
+func (l *live) newest(name string) *running {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if list := l.versions[name]; len(list) > 0 {
+		return list[len(list)-1]
+	}
+	return nil
+}
+
 // memory returns the bytes that the instances of a plugin have.
 func (l *live) memory(name string) (n int64) {
 	l.mu.Lock()

@@ -18,6 +18,7 @@ import (
 	"github.com/berth-host/berth/host/sandbox"
 	"github.com/berth-host/berth/host/sandbox/guestnet"
 	"github.com/berth-host/berth/host/secret"
+	"github.com/berth-host/berth/host/shards"
 	"github.com/berth-host/berth/host/spec"
 )
 
@@ -59,8 +60,10 @@ func (r *Runner) Load(ctx context.Context, _ string, a spec.Artifact, memory int
 	return m, nil
 }
 
-// Claim implements plugin.Runner.
-func (r *Runner) Claim(ctx context.Context, name string) error { return r.Dispatcher.Claim(ctx, name) }
+// Claim implements plugin.Runner. Hosts that share the log claim all units of a handler together.
+func (r *Runner) Claim(ctx context.Context, name string) error {
+	return r.Dispatcher.Claim(ctx, r.Units.Known(name)[0])
+}
 
 // Prepare implements plugin.Runner.
 func (r *Runner) Prepare(ctx context.Context, version plugin.Spec) (plugin.Prepared, error) {
@@ -89,7 +92,7 @@ func (r *Runner) Prepare(ctx context.Context, version plugin.Spec) (plugin.Prepa
 	}
 	r.started.add(version.Name, started{version.SHA256, version.Manifest.Version, policy.Key})
 	return &prepared{runner: r, name: version.Name, module: version.SHA256, version: version.Manifest.Version, policy: policy,
-		fair: version.Settings.Fair, pool: pool}, nil
+		layout: shards.New(version.Settings.Shards, version.Settings.OrderBy), fair: version.Settings.Fair, pool: pool}, nil
 }
 
 // policy returns which events a version takes, in which order, and its retries.

@@ -5,18 +5,30 @@ import (
 	"reflect"
 
 	"github.com/berth-host/berth/host/delivery"
+	"github.com/berth-host/berth/host/delivery/joint"
 	"github.com/berth-host/berth/host/plugin"
 	"github.com/berth-host/berth/host/sandbox"
 	"github.com/berth-host/berth/host/sandbox/lifetime"
+	"github.com/berth-host/berth/host/shards"
 	"github.com/berth-host/berth/host/spec"
 )
 
 // running is one version of a plugin at work.
 type running struct {
-	source *delivery.Source
+	source eventSource
+	units  []*delivery.Source // what source is of, in the order of the shards
+	layout shards.Layout
 	pool   *sandbox.Pool
 	fair   spec.FairPolicy // in force; of Apply
 	ended  func()          // called when it is drained
+}
+
+// eventSource is a delivery.Source, or a joint.Source of several.
+type eventSource interface {
+	Update(change func(*delivery.Policy))
+	Probe()
+	Stats() delivery.Stats
+	Close(ctx context.Context) error
 }
 
 // Drain implements plugin.Running.
@@ -51,14 +63,25 @@ func (v *running) Apply(s spec.Settings) {
 
 // Instances get batches, uncommitted writes and the end of the ownership from the leases of the
 // delivery.
-var _ interface {
+type lease interface {
 	sandbox.BatchLease
 	sandbox.Uncommitted
 	lifetime.Lease
-} = (*delivery.Lease)(nil)
+}
+
+var (
+	_ lease = (*delivery.Lease)(nil)
+	_ lease = (*joint.Lease)(nil)
+)
 
 // source adapts a delivery.Source to the sandbox.
 type source struct{ *delivery.Source }
 
 // Lease implements sandbox.Source.
 func (s source) Lease() sandbox.Lease { return s.Source.Lease() }
+
+// joined adapts a joint.Source to the sandbox.
+type joined struct{ *joint.Source }
+
+// Lease implements sandbox.Source.
+func (s joined) Lease() sandbox.Lease { return s.Source.Lease() }
