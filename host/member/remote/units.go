@@ -104,6 +104,7 @@ func forEach(units []string, do func(unit string) (int, error)) (total int, err 
 func (a *Actions) redriveFormer(ctx context.Context, unit string, f event.DeadFilter) (int, error) {
 	f.Handler, f.OneUnit = unit, true
 	var newest time.Time
+	found := false
 	for cursor, more := "", true; more; more = cursor != "" {
 		list, next, err := a.DeadLetters(ctx, f, cursor, deadPage)
 		if err != nil {
@@ -113,6 +114,7 @@ func (a *Actions) redriveFormer(ctx context.Context, unit string, f event.DeadFi
 		if len(list) == 0 {
 			continue
 		}
+		found = true
 		seqs := make([]uint64, len(list))
 		for i, d := range list {
 			seqs[i] = d.Seq
@@ -124,7 +126,7 @@ func (a *Actions) redriveFormer(ctx context.Context, unit string, f event.DeadFi
 			return 0, err
 		}
 	}
-	if newest.IsZero() {
+	if !found {
 		return 0, nil
 	}
 	f.Until = newest.Add(1) // and none that came meanwhile
