@@ -245,7 +245,16 @@ func (a *Actions) each(ctx context.Context, f event.DeadFilter, do func(unit str
 		}
 	}
 	slices.Sort(list)
-	return forEach(list, func(unit string) (int, error) { return do(unit, present[unit]) })
+	total := 0
+	for _, now := range []bool{true, false} { // what former units give to present ones may be dead again soon
+		part := slices.DeleteFunc(slices.Clone(list), func(unit string) bool { return present[unit] != now })
+		n, err := forEach(part, func(unit string) (int, error) { return do(unit, now) })
+		total += n
+		if err != nil {
+			return total, err
+		}
+	}
+	return total, nil
 }
 
 // concerns reports whether a filter selects dead letters of a unit.

@@ -1,0 +1,192 @@
+package host
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/berth-host/berth/host/marketplace"
+	"github.com/berth-host/berth/host/pgstore/pgtest"
+	"github.com/berth-host/berth/host/shards"
+	"github.com/berth-host/berth/host/wire"
+)
+
+// rejecting are two hosts of a cluster whose handler echo rejects every event.
+type rejecting struct {
+	t     *testing.T
+	hosts []*testHost
+	files []string
+	ids   []string // of the events that were published
+}
+
+func startRejecting(t *testing.T) *rejecting {
+	t.Helper()
+	schema, r := pgtest.Schema(t), &rejecting{t: t}
+	wasm, err := os.ReadFile("../testdata/guests/reject.wasm")
+	check(t, err)
+	for _, name := range []string{"a", "b"} {
+		plugins := t.TempDir()
+		check(t, os.WriteFile(filepath.Join(plugins, "echo.wasm"), wasm, 0o600))
+		check(t, os.WriteFile(filepath.Join(plugins, "echo.wasm.json"), []byte(`{"name":"echo","subscribes":[{"event_type":"order_placed"}]}`), 0o600))
+		s := startHost(t, fmt.Sprintf("plugin_directories: [%s]\nroutes: {\"*\": {}}\nvet: {cpu: 2m, wall: 4m}\n"+
+			"bus: {engine: postgres, postgres: {url: %q, schema: %s, max_connections: 8}}\ncluster: {name: %s}\n",
+			plugins, pgtest.URL(t), schema, name), marketplace.Config{})
+		check(t, s.host.Ready(t.Context()))
+		r.hosts, r.files = append(r.hosts, s), append(r.files, s.text())
+	}
+	return r
+}
+
+// divide has both hosts want a number of shards, and waits until they run them.
+func (r *rejecting) divide(n int) {
+	r.t.Helper()
+	for i, s := range r.hosts {
+		s.configure(r.files[i], fmt.Sprintf("shards: %d", n))
+	}
+	eventually(r.t, fmt.Sprintf("%d shards do not run", n), func() bool { return runsUnits(r.hosts, shards.New(n, "/metadata/subject")) })
+}
+
+// ask calls the host that is not the one of the last call.
+func (r *rejecting) ask(method, path string, in, out any) {
+	r.t.Helper()
+	r.hosts[0], r.hosts[1] = r.hosts[1], r.hosts[0]
+	r.files[0], r.files[1] = r.files[1], r.files[0]
+	eventually(r.t, method+" "+path, func() bool { // some calls are 503 while units move
+		status, p := r.hosts[0].call(method, path, in, out)
+		if status >= 400 && status != http.StatusServiceUnavailable {
+			r.t.Fatalf("%s %s: %d %+v", method, path, status, p)
+		}
+		return status < 400
+	})
+}
+
+func (r *rejecting) deadLetters() (list wire.List[wire.DeadLetter]) {
+	r.t.Helper()
+	r.ask("GET", "/api/v1/events/dead-letters?plugin=echo&limit=100", nil, &list)
+	return list
+}
+
+// awaitAttempts waits until every event is a dead letter again, with this many attempts in its history.
+func (r *rejecting) awaitAttempts(what string, n int) {
+	r.t.Helper()
+	for _, id := range r.ids {
+		eventually(r.t, what+": "+id, func() bool {
+			var ev wire.Event
+			r.ask("GET", "/api/v1/events/"+id, nil, &ev)
+			return len(ev.Deliveries) == 1 && ev.Deliveries[0].Status == "dead" && len(ev.Deliveries[0].History) == n && ev.Deliveries[0].Shard != nil
+		})
+	}
+}
+
+// log returns how far the handler is, once its lag is 0.
+func (r *rejecting) log() (h wire.LogReader) {
+	r.t.Helper()
+	eventually(r.t, "the handler has not ended", func() bool {
+		var log wire.LogStatus
+		r.ask("GET", "/api/v1/events/log", nil, &log)
+		if len(log.Handlers) != 1 {
+			r.t.Fatalf("got %+v", log.Handlers)
+		}
+		h = log.Handlers[0]
+		return h.Lag == 0
+	})
+	return h
+}
+
+// TestShardsAreOneHandlerForOperators: what names the plugin is about all of its shards, whichever host
+// is asked, and also after the shards have changed.
+func TestShardsAreOneHandlerForOperators(t *testing.T) {
+	r := startRejecting(t)
+	r.divide(4)
+	const events = 12
+	r.ids = publishEvents(t, r.hosts[0], 0, events)
+	for i := range r.ids { // three subjects are in few shards
+		r.ids = append(r.ids, r.hosts[0].publishAll([]json.RawMessage{json.RawMessage(fmt.Sprintf(
+			`{"event_type":"order_placed","data":{},"metadata":{"subject":"subject%d","idempotency_key":"more%d"}}`, i, i))})...)
+	}
+	r.awaitAttempts("first attempts", 1)
+	if h := r.log(); h.Plugin != "echo" || h.Dead != 2*events || len(h.Shards) != 4 || h.Open != 0 {
+		t.Errorf("got %+v", h)
+	}
+	eventually(t, "both hosts show all shards at the end", func() bool {
+		var p wire.Plugin
+		r.ask("GET", "/api/v1/events/plugins/echo", nil, &p)
+		return p.Lag == 0 && p.Shards != nil && p.Shards.Count == 4 && r.log().Cursor == 2*events
+	})
+	used := make(map[int]bool)
+	for _, d := range r.deadLetters().Items {
+		if d.Plugin != "echo" || d.Shard == nil {
+			t.Fatalf("got %+v", d)
+		}
+		used[*d.Shard] = true
+	}
+	if len(used) < 3 {
+		t.Errorf("the events are all in the shards %v", used)
+	}
+	var issues wire.List[wire.Issue]
+	eventually(t, "each shard has its issue", func() bool {
+		r.ask("GET", "/api/v1/issues?handler=echo", nil, &issues)
+		return len(issues.Items) == len(used)
+	})
+	if i := issues.Items[0]; i.Handler != "echo" || i.Shard == nil {
+		t.Errorf("got %+v", i)
+	} else {
+		r.ask("POST", "/api/v1/issues/"+i.ID+"/acknowledge", nil, &i)
+		if i.State != wire.IssueAcknowledged || i.Handler != "echo" {
+			t.Errorf("got %+v", i)
+		}
+	}
+	if _, text := r.hosts[0].scrape(r.hosts[0].token); strings.Contains(text, "echo/") || !strings.Contains(text, fmt.Sprintf("berth_dead_letters{plugin=\"echo\"} %d", 2*events)) {
+		t.Errorf("got %s", text)
+	}
+
+	for _, id := range r.ids {
+		var done wire.EventChange
+		if r.ask("POST", "/api/v1/events/"+id+"/retry", nil, &done); len(done.Plugins) != 1 || done.Plugins[0] != "echo" {
+			t.Errorf("got %+v", done)
+		}
+	}
+	r.awaitAttempts("a retry of each", 2)
+	var redriven wire.Redriven
+	if r.ask("POST", "/api/v1/events/dead-letters/redrive", wire.DeadLetterFilter{Plugin: "echo"}, &redriven); redriven.Redriven != 2*events {
+		t.Errorf("got %+v", redriven)
+	}
+	r.awaitAttempts("a redrive", 3)
+	r.ask("POST", "/api/v1/events/replay", wire.Replay{Plugin: "echo", From: "earliest"}, nil)
+	r.awaitAttempts("a replay", 4)
+	var o wire.Operation
+	r.ask("POST", "/api/v1/operations", wire.NewOperation{Kind: "replay", Plugin: "echo", Filter: wire.OperationFilter{From: "earliest", Subject: "subject1"}}, &o)
+	eventually(t, "the operation has not ended", func() bool {
+		r.ask("GET", "/api/v1/operations/"+o.ID, nil, &o)
+		return o.State == wire.OperationDone
+	})
+	if o.Done != 1 {
+		t.Errorf("got %+v", o)
+	}
+	var purged wire.Purged
+	r.log()
+	if r.ask("POST", "/api/v1/events/dead-letters/purge", wire.DeadLetterFilter{Plugin: "echo", Subject: "k1"}, &purged); purged.Purged != events/3 {
+		t.Errorf("got %+v", purged)
+	}
+
+	r.divide(1)
+	if h := r.log(); h.Dead != 2*events-events/3 || h.Shards != nil {
+		t.Errorf("after the change: got %+v", h)
+	}
+	if r.ask("POST", "/api/v1/events/dead-letters/redrive", wire.DeadLetterFilter{Plugin: "echo"}, &redriven); redriven.Redriven != 2*events-events/3 {
+		t.Errorf("of former shards: got %+v", redriven)
+	}
+	eventually(t, "the dead letters of former shards are not those of the handler", func() bool {
+		list := r.deadLetters().Items
+		for _, d := range list {
+			if d.Shard != nil {
+				t.Fatalf("got %+v", d)
+			}
+		}
+		return len(list) == 2*events-events/3
+	})
+}
