@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -76,6 +77,7 @@ type scenario struct {
 	root     bool                                // only root can run it
 	settings []string                            // of PostgreSQL
 	layout   fleet.Layout                        // of the handlers
+	pause    time.Duration                       // of a publisher after an event; 0 is publishWait
 	install  bool                                // there is a handler that can be installed
 	prepare  func(context.Context, *trial) error // before the hosts start
 	do       func(context.Context, *trial) error
@@ -161,7 +163,7 @@ func (sc scenario) run(ctx context.Context, o options, s size) (report check.Rep
 	if err := f.StartAll(ctx); err != nil {
 		return report, nil, err
 	}
-	t.load = f.Publish(ctx, "key", keys, publishWait)
+	t.load = f.Publish(ctx, "key", keys, cmp.Or(sc.pause, publishWait))
 	if err := t.load.AwaitMore(ctx, s.calm); err != nil {
 		return report, nil, err
 	}

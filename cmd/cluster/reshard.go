@@ -8,13 +8,14 @@ import (
 	"github.com/berth-host/berth/cmd/cluster/internal/fleet"
 )
 
-// layouts are how the handlers are divided, one after the other.
-var layouts = []fleet.Layout{{Shards: 5}, {Shards: 1}, {Shards: 3, OrderBy: fleet.ByGroup}, {Shards: 3}, {Shards: 4, OrderBy: fleet.ByGroup}, {Shards: 2}}
+// layouts are how the handlers are divided, one after the other. The order of a handler without
+// shards does not change: that takes effect at once.
+var layouts = []fleet.Layout{{Shards: 5}, {Shards: 5, OrderBy: fleet.ByGroup}, {Shards: 1}, {Shards: 3}, {Shards: 4, OrderBy: fleet.ByGroup}, {Shards: 2}}
 
 // reshard changes how the handlers are divided, again and again, and kills a host meanwhile, each
 // time a little later.
 func reshard(ctx context.Context, t *trial) error {
-	changes := max(len(layouts)/2+1, t.rounds)
+	changes := max(len(layouts)/2, t.rounds)
 	var longest time.Duration
 	for n := range changes {
 		l := layouts[n%len(layouts)]

@@ -36,7 +36,7 @@ func scenarios() []scenario {
 		{name: "operations", install: true, do: operations},
 		{name: "shards", layout: fleet.Layout{Shards: 5}, do: eachHost(kill), expect: takeover},
 		{name: "shards drain", layout: fleet.Layout{Shards: 5}, do: eachHost(drain), expect: handover},
-		{name: "reshard", layout: fleet.Layout{Shards: 2}, do: reshard},
+		{name: "reshard", layout: fleet.Layout{Shards: 2}, pause: 4 * publishWait, do: reshard},
 	}
 }
 
