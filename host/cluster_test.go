@@ -142,6 +142,20 @@ func TestFilesDecideInClusterIfConfigured(t *testing.T) {
 	s.delivered(publishEvents(t, s, 0, 3))
 }
 
+// startBuyer starts a host on the schema of a test, without plugins, that installs from a marketplace.
+func startBuyer(t *testing.T, shop *testMarketplace, schema, name, settings string) *testHost {
+	t.Helper()
+	roots := x509.NewCertPool()
+	roots.AddCert(shop.server.Certificate())
+	s := startHost(t, fmt.Sprintf("plugin_directories: []\nroutes: {\"*\": {}}\nvet: {cpu: 2m, wall: 4m}\n"+
+		"bus: {engine: postgres, postgres: {url: %q, schema: %s, max_connections: 8}}\ncluster: {name: %s}\nmarketplace:\n  enabled: true\n"+
+		"  index_url: %s\n  trusted_keys: [%s]\n  allow_private_hosts: [example.com, 127.0.0.7]\n%s",
+		pgtest.URL(t), schema, name, shop.url("/"), shop.by.Key(), settings),
+		marketplace.Config{RootCAs: roots, Resolver: shop.resolver, Timeout: 5 * time.Second, Stall: 2 * time.Second})
+	check(t, s.host.Ready(t.Context()))
+	return s
+}
+
 // A plugin is installed, upgraded and uninstalled on one host; the other follows, and only one
 // of them runs it.
 func TestInstalledPluginRunsInTheWholeCluster(t *testing.T) {
@@ -149,18 +163,8 @@ func TestInstalledPluginRunsInTheWholeCluster(t *testing.T) {
 	first := shop.release("echo", `{"name":"billing","version":"1.0.0","subscribes":[{"event_type":"order_placed"}]}`)
 	_, err := shop.tree.Sign(t.Context(), publish.Signing{Name: "bazaar", Expires: time.Now().Add(time.Hour)}, shop.by)
 	check(t, err)
-	schema, roots := pgtest.Schema(t), x509.NewCertPool()
-	roots.AddCert(shop.server.Certificate())
-	start := func(name string) *testHost {
-		s := startHost(t, fmt.Sprintf("plugin_directories: []\nroutes: {\"*\": {}}\nvet: {cpu: 2m, wall: 4m}\n"+
-			"bus: {engine: postgres, postgres: {url: %q, schema: %s, max_connections: 8}}\ncluster: {name: %s}\nmarketplace:\n  enabled: true\n"+
-			"  index_url: %s\n  trusted_keys: [%s]\n  allow_private_hosts: [example.com, 127.0.0.7]\n",
-			pgtest.URL(t), schema, name, shop.url("/"), shop.by.Key()),
-			marketplace.Config{RootCAs: roots, Resolver: shop.resolver, Timeout: 5 * time.Second, Stall: 2 * time.Second})
-		check(t, s.host.Ready(t.Context()))
-		return s
-	}
-	a, b := start("a"), start("b")
+	schema := pgtest.Schema(t)
+	a, b := startBuyer(t, shop, schema, "a", ""), startBuyer(t, shop, schema, "b", "")
 	digest := func(s *testHost) string {
 		p, err := s.host.plugins.Plugin("billing")
 		if err != nil {

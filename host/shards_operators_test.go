@@ -8,10 +8,14 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/marketplace"
+	"github.com/berth-host/berth/host/marketplace/publish"
 	"github.com/berth-host/berth/host/pgstore/pgtest"
 	"github.com/berth-host/berth/host/shards"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -189,4 +193,67 @@ func TestShardsAreOneHandlerForOperators(t *testing.T) {
 		}
 		return len(list) == 2*events-events/3
 	})
+}
+
+// TestUninstallationRemovesAllShards: position, outcomes, dead letters and issues of each, and the values
+// of the plugin, whichever hosts run the shards.
+func TestUninstallationRemovesAllShards(t *testing.T) {
+	shop := openMarketplace(t)
+	shop.release("reject", `{"name":"billing","version":"1.0.0","subscribes":[{"event_type":"order_placed"}]}`)
+	_, err := shop.tree.Sign(t.Context(), publish.Signing{Name: "bazaar", Expires: time.Now().Add(time.Hour)}, shop.by)
+	check(t, err)
+	schema := pgtest.Schema(t)
+	var hosts []*testHost
+	for _, name := range []string{"a", "b"} {
+		hosts = append(hosts, startBuyer(t, shop, schema, name, "handlers: {billing: {shards: 3}}\n"))
+	}
+	a, b := hosts[0], hosts[1]
+	if status, p := a.call("POST", "/api/v1/plugins/install", wire.Install{Name: "billing"}, nil); status != http.StatusCreated {
+		t.Fatalf("install: %d %+v", status, p)
+	}
+	owned := func() (n int) {
+		for _, s := range hosts {
+			for _, unit := range spec.Units("billing", 3) {
+				if s.host.runner.Dispatcher.Runs(unit) {
+					n++
+				}
+			}
+		}
+		return n
+	}
+	eventually(t, "the shards do not run", func() bool { return owned() == 3 })
+	publishEvents(t, a, 0, 9)
+	log := a.host.engine
+	dead := func() (n uint64) {
+		counts, err := log.DeadCounts(t.Context())
+		check(t, err)
+		for _, one := range counts {
+			n += one
+		}
+		return n
+	}
+	eventually(t, "the events are not rejected", func() bool { return dead() == 9 })
+	check(t, log.KVSet(t.Context(), "billing", "key", []byte("value")))
+	_, _, err = log.SaveDeliveries(t.Context(), nil, nil, []event.Delivery{{Handler: "billing/40", Seq: 1, Status: event.StatusDead, Attempts: 1}}, nil)
+	check(t, err) // as of a former layout
+	if status, p := b.call("DELETE", "/api/v1/plugins/uninstall/billing?purge=true", nil, nil); status >= 400 {
+		t.Fatalf("uninstall: %d %+v", status, p)
+	}
+	cursors, err := log.Cursors(t.Context())
+	check(t, err)
+	used, _, err := log.KVUsage(t.Context(), "billing")
+	check(t, err)
+	deliveries, err := log.Deliveries(t.Context(), 1)
+	check(t, err)
+	if list := event.Positions(cursors)["billing"]; len(list) > 0 || dead() > 0 || used > 0 || len(deliveries) > 0 {
+		t.Errorf("it has left %v, %d dead letters, %d bytes, %+v", list, dead(), used, deliveries)
+	}
+	var issues wire.List[wire.Issue]
+	eventually(t, "issues are left", func() bool {
+		a.call("GET", "/api/v1/issues", nil, &issues)
+		return len(issues.Items) == 0
+	})
+	if owned() > 0 {
+		t.Error("a shard runs")
+	}
 }
