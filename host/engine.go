@@ -74,7 +74,7 @@ func (h *Host) startCluster(verifier *auth.Verifier) error {
 		auth.SharedKind:    verifier.Follow,
 		shards.Kind:        h.live.FollowShards,
 	}, h.logger)
-	h.once("shards", shards.Coordinator{Store: h.engine.Shared, Wanted: member.Wanted(h.cluster.Load), Logger: h.logger}.Run)
+	h.once("shards", shards.Coordinator{Store: h.engine.Shared, Wanted: member.Wanted(func() cluster.View { return h.cluster.Load().View() }), Logger: h.logger}.Run)
 	self, err := member.Describe(h.description(), work.Modules, work.Inactive)
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -397,6 +398,30 @@ type brokenWorker struct {
 
 func (b brokenWorker) Own(context.Context, string, *cluster.Tenure) error {
 	return fault.New(fault.Unavailable, "the backlog cannot be read")
+}
+
+// TestUnitThatIsNotToRunNow holds that a host which refuses a unit for now tries it again soon, however
+// often it has refused it.
+func TestUnitThatIsNotToRunNow(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		var allowed atomic.Bool
+		w.add("a", []string{"mail"}, func(h *simHost, cfg *cluster.Config) { cfg.Worker = refusingWorker{h, &allowed} })
+		w.run(20 * time.Second)
+		allowed.Store(true)
+		w.await(3*time.Second, "a runs it", func() bool { return w.owners()["mail"] == "a" })
+	})
+}
+
+type refusingWorker struct {
+	*simHost
+	allowed *atomic.Bool
+}
+
+func (r refusingWorker) Own(ctx context.Context, unit string, t *cluster.Tenure) error {
+	if !r.allowed.Load() {
+		return fault.New(fault.Conflict, "its shards are being changed")
+	}
+	return r.simHost.Own(ctx, unit, t)
 }
 
 func TestBootTimeRuns(t *testing.T) {

@@ -7,10 +7,10 @@ import (
 
 // Wanted returns the function that returns the layouts that live members want, by plugin. A member
 // without a plugin wants none of it.
-func Wanted(joined func() *cluster.Cluster) func() map[string][]shards.Layout {
+func Wanted(view func() cluster.View) func() map[string][]shards.Layout {
 	return func() map[string][]shards.Layout {
 		wanted := make(map[string][]shards.Layout)
-		for _, m := range joined().View().Members {
+		for _, m := range view().Members {
 			if !m.Alive {
 				continue
 			}

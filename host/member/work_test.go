@@ -1,10 +1,18 @@
 package member_test
 
 import (
+	"context"
+	"log/slog"
 	"reflect"
+	"slices"
 	"testing"
 
+	"github.com/berth-host/berth/host/cluster"
+	"github.com/berth-host/berth/host/delivery"
+	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/member"
+	"github.com/berth-host/berth/host/shards"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -25,5 +33,65 @@ func TestEachPluginIsAModuleOrInactive(t *testing.T) {
 	}
 	if got, want := w.Inactive(), []string{"bad", "old", "tax"}; !reflect.DeepEqual(got, want) {
 		t.Errorf("inactive: got %v, want %v", got, want)
+	}
+}
+
+// units are Units that refuse one.
+type units struct{ refused string }
+
+func (units) Runnable(plugin string) []string { return spec.Units(plugin, 2) }
+
+func (u units) Admit(_ context.Context, unit string) error {
+	if unit == u.refused {
+		return fault.New(fault.Conflict, "not now")
+	}
+	return nil
+}
+
+// started are the units that were started.
+type started []string
+
+func (s *started) Own(_ context.Context, unit string, _ delivery.Tenure) error {
+	*s = append(*s, unit)
+	return nil
+}
+
+func (s *started) Disown(context.Context, string) error { return nil }
+
+type noIssues struct{}
+
+func (noIssues) Own(context.Context, spec.Fence) error { return nil }
+func (noIssues) Release(context.Context, string) error { return nil }
+
+func TestUnitsThatAreRefusedDoNotStart(t *testing.T) {
+	var ran started
+	w := member.NewWork(member.WorkConfig{Handlers: &ran, Issues: noIssues{}, Units: units{refused: "tax/1"}, Logger: slog.New(slog.DiscardHandler),
+		Plugins: func() []wire.Plugin {
+			return []wire.Plugin{{Name: "tax", State: wire.Standby}, {Name: "mail", State: wire.Disabled}}
+		},
+		Installed: func(string) string { return "" }})
+	if got, want := w.Units(), []string{"tax/0", "tax/1"}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	for _, unit := range w.Units() {
+		if err := w.Own(t.Context(), unit, new(cluster.Tenure)); (err != nil) != (unit == "tax/1") || err != nil && !fault.Is(err, fault.Conflict) {
+			t.Errorf("%s: got %v", unit, err)
+		}
+	}
+	if !slices.Equal(ran, started{"tax/0"}) {
+		t.Errorf("started: %v", ran)
+	}
+}
+
+func TestWantedAreTheLayoutsOfLiveMembers(t *testing.T) {
+	one := func(alive bool, layouts map[string]string) cluster.MemberView {
+		return cluster.MemberView{Alive: alive, Member: spec.Member{Layouts: layouts}}
+	}
+	got := member.Wanted(func() cluster.View {
+		return cluster.View{Members: []cluster.MemberView{one(true, map[string]string{"tax": "1", "mail": "4 /data/id"}), one(true, map[string]string{"tax": "2"}),
+			one(false, map[string]string{"tax": "3"}), one(true, nil), one(true, map[string]string{"tax": "what a newer version writes"})}}
+	})()
+	if want := map[string][]shards.Layout{"tax": {shards.New(1, ""), shards.New(2, "")}, "mail": {shards.New(4, "/data/id")}}; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }

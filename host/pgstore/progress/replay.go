@@ -11,6 +11,7 @@ import (
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/pgstore/outcomes"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // LoadBacklog implements bus.State. It logs outcomes that cannot be read: their events are
@@ -98,7 +99,7 @@ func (s *State) StartReplay(ctx context.Context, handler string, from, to uint64
 		position := event.HandlerCursors(handler).Position
 		cursor, known, err := cursor(ctx, tx, position)
 		if err == nil && !known {
-			known, err = outcomes.Any(ctx, tx, handler)
+			known, err = legacy(ctx, tx, handler)
 		}
 		if err != nil {
 			return err
@@ -122,6 +123,21 @@ func (s *State) StartReplay(ctx context.Context, handler string, from, to uint64
 		}
 		return outcomes.SetCursors(ctx, tx, event.Cursor{Name: position, Seq: back})
 	})
+}
+
+// legacy reports whether a handler without a position has outcomes, and no other unit of its plugin
+// has a position: one that has is of the shards that came after the handler.
+func legacy(ctx context.Context, tx pgx.Tx, handler string) (bool, error) {
+	var names []string
+	for _, unit := range spec.EveryUnit(spec.PluginOf(handler)) {
+		names = append(names, event.HandlerCursors(unit).Position)
+	}
+	var replaced bool
+	err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM cursors WHERE name = ANY ($1::text[]))`, names).Scan(&replaced)
+	if err != nil || replaced {
+		return false, err
+	}
+	return outcomes.Any(ctx, tx, handler)
 }
 
 // ForgetHandler implements bus.State. It commits in steps when there are many outcomes: on an
