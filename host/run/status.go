@@ -36,9 +36,9 @@ type Log interface {
 type LogStatus struct {
 	Log      Log
 	Runner   *Runner
-	Settings func() config.Bus           // in force now
-	Lost     func(handler string) uint64 // events deleted before the handler had them
-	Health   func() error                // why the store refuses writes
+	Settings func() config.Bus          // in force now
+	Lost     func(plugin string) uint64 // events deleted before the handler had them
+	Health   func() error               // why the store refuses writes
 }
 
 // LogStatus implements ports.LogStatuser.
@@ -80,7 +80,7 @@ func (l LogStatus) LogStatus(ctx context.Context) (wire.LogStatus, error) {
 
 // reader reports the progress of the handler of a plugin.
 func (l LogStatus) reader(ctx context.Context, plugin string, positions []event.Cursor, dead map[string]uint64) (wire.LogReader, error) {
-	reader := wire.LogReader{Plugin: plugin, Cursor: math.MaxUint64}
+	reader := wire.LogReader{Plugin: plugin, Cursor: math.MaxUint64, Lost: l.Lost(plugin)}
 	for unit, n := range dead { // also those of units that are no more
 		if spec.PluginOf(unit) == plugin {
 			reader.Dead += n
@@ -94,7 +94,6 @@ func (l LogStatus) reader(ctx context.Context, plugin string, positions []event.
 		}
 		s.add(f)
 		reader.Cursor = min(reader.Cursor, at.Seq)
-		reader.Lost = max(reader.Lost, l.Lost(at.Name)) // each counts the events of all
 		if shard, found := spec.ShardOf(at.Name); found {
 			reader.Shards = append(reader.Shards, wire.ShardReader{Shard: shard, Cursor: at.Seq, Open: f.Open, Dead: dead[at.Name]})
 		}

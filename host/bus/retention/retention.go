@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -146,17 +145,18 @@ func (r *Retention) Enforce(ctx context.Context) error {
 	return err
 }
 
-// cursors returns the cursor of each known handler, the lowest first.
+// cursors returns the cursor of each known handler, that of the slowest of its shards with its plugin
+// as the name, the lowest first.
 func (r *Retention) cursors(ctx context.Context) ([]event.Cursor, error) {
 	all, err := r.Log.Cursors(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var cursors []event.Cursor
-	for _, c := range all {
-		if name, ok := strings.CutPrefix(c.Name, "handler/"); ok {
-			cursors = append(cursors, event.Cursor{Name: name, Seq: c.Seq})
-		}
+	positions := event.Positions(all)
+	cursors := make([]event.Cursor, 0, len(positions))
+	for _, plugin := range slices.Sorted(maps.Keys(positions)) {
+		slowest := slices.MinFunc(positions[plugin], func(a, b event.Cursor) int { return cmp.Compare(a.Seq, b.Seq) })
+		cursors = append(cursors, event.Cursor{Name: plugin, Seq: slowest.Seq})
 	}
 	slices.SortStableFunc(cursors, func(a, b event.Cursor) int { return cmp.Compare(a.Seq, b.Seq) })
 	return cursors, nil

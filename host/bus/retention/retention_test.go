@@ -146,7 +146,9 @@ func TestRetentionGivesUpAtMaxAge(t *testing.T) {
 		if err := r.append(t, "old", 10); err != nil {
 			t.Fatal(err)
 		}
-		r.setCursor(t, "a", 2)
+		r.setCursor(t, "a/0", 9)
+		r.setCursor(t, "a/1", 2) // the slowest of its shards
+		r.setCursor(t, "a/2", 5)
 		r.setCursor(t, "b", 7)
 		r.setCursor(t, "c", 10)
 		r.enforce(t, 29*day)
