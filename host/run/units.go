@@ -3,9 +3,12 @@ package run
 import (
 	"context"
 	"errors"
+	"fmt"
+	"time"
 
 	"github.com/berth-host/berth/host/delivery"
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/shards"
 	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
@@ -24,16 +27,36 @@ func (u Units) Units(ctx context.Context, plugin string) ([]string, error) {
 }
 
 func (u Units) layout(ctx context.Context, plugin string) (shards.Layout, error) {
-	if u.Generations == nil {
-		return shards.New(1, ""), nil
-	}
-	g, err := u.Generations.Read(ctx, plugin)
+	g, err := u.read(ctx, plugin)
 	return g.Layout, err
+}
+
+func (u Units) read(ctx context.Context, plugin string) (shards.Generation, error) {
+	if u.Generations == nil {
+		return shards.Generation{Layout: shards.New(1, "")}, nil
+	}
+	return u.Generations.Read(ctx, plugin)
+}
+
+// running returns the layout of a plugin if its units may run now, and fault.Unavailable otherwise.
+func (u Units) running(ctx context.Context, plugin string) (shards.Layout, error) {
+	g, err := u.read(ctx, plugin)
+	if err == nil && !g.MayRun() {
+		err = &fault.Error{Code: fault.Unavailable, RetryAfter: time.Second,
+			Reason: fmt.Sprintf("the shards of %s are being changed, and no host runs them at this moment: repeat the call", plugin)}
+	}
+	return g.Layout, err
+}
+
+// Running implements remote.Units.
+func (u Units) Running(ctx context.Context, plugin string) ([]string, error) {
+	l, err := u.running(ctx, plugin)
+	return l.Units(plugin), err
 }
 
 // Divide implements remote.Units. An event that is missing or cannot be read is any unit's.
 func (u Units) Divide(ctx context.Context, plugin string, seqs []uint64) (map[string][]uint64, error) {
-	l, err := u.layout(ctx, plugin)
+	l, err := u.running(ctx, plugin)
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/berth-host/berth/host/config"
 	"github.com/berth-host/berth/host/delivery"
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/route"
 	"github.com/berth-host/berth/host/run"
 	"github.com/berth-host/berth/host/run/versions"
@@ -185,6 +186,11 @@ func TestChangeOfShardsIsShown(t *testing.T) {
 			t.Fatal(err)
 		}
 		r := run.New(run.Config{Dispatcher: s.dispatcher, Units: s.units, Logger: slog.New(slog.DiscardHandler)})
+		units, err := s.units.Running(t.Context(), "h")
+		_, divided := s.units.Divide(t.Context(), "h", []uint64{1})
+		if stopped := tt.want.Stage == "stopping"; fault.Is(err, fault.Unavailable) != stopped || fault.Is(divided, fault.Unavailable) != stopped {
+			t.Errorf("%s: got %v, %v and %v", tt.want.Stage, units, err, divided)
+		}
 		if got := r.WithLag(wire.Plugin{Name: "h"}).Shards; !reflect.DeepEqual(got, &tt.want) {
 			t.Errorf("got %+v, want %+v", got, tt.want)
 		}

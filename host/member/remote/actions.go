@@ -63,27 +63,24 @@ const (
 
 // Methods are the commands that hosts carry out for each other.
 func (a *Actions) Methods() map[string]cluster.Method {
-	list := map[string]cluster.Method{
+	return map[string]cluster.Method{
 		replay:  a.present(method(replay, a.replay)),
 		requeue: a.present(method(requeue, a.here.Requeue)),
 		retry:   a.present(method(retry, a.here.RetryNow)),
 		skip:    a.present(method(skip, a.skip)),
 		redrive: a.present(method(redrive, a.redrive)),
-		purge:   method(purge, a.purge), // also of units that are no more
-		bury:    method(bury, a.bury),
+		purge:   a.whenStarted(method(purge, a.purge)), // also of units that are no more
+		bury:    a.whenStarted(method(bury, a.bury)),
 	}
-	for name, m := range list {
-		list[name] = a.whenStarted(m)
-	}
-	return list
 }
 
-// present carries a command out if the unit is one that its plugin's handler has now. That does not
-// change meanwhile: the host that carries it out owns the unit.
+// present carries a command out if the unit is one that its plugin's handler has now, and that may run.
+// This does not change meanwhile: the host that carries it out owns the unit.
 func (a *Actions) present(m cluster.Method) cluster.Method {
+	m = a.whenStarted(m)
 	return func(ctx context.Context, unit string, body []byte) ([]byte, error) {
 		plugin := spec.PluginOf(unit)
-		units, err := a.units.Units(ctx, plugin)
+		units, err := a.units.Running(ctx, plugin)
 		if err != nil {
 			return nil, err
 		}
@@ -137,7 +134,7 @@ func (a *Actions) bury(ctx context.Context, handler string, ids []string) (n int
 
 // Replay implements Deliveries.
 func (a *Actions) Replay(ctx context.Context, handler string, from, to uint64) error {
-	units, err := a.unitsOf(ctx, handler)
+	units, err := unitsOf(ctx, handler, a.units.Running)
 	if err != nil {
 		return err
 	}
@@ -264,7 +261,7 @@ func concerns(f event.DeadFilter, unit string) bool {
 
 // Retrying implements Deliveries.
 func (a *Actions) Retrying(ctx context.Context, handler string, after uint64, limit int) ([]event.Delivery, error) {
-	units, err := a.unitsOf(ctx, handler)
+	units, err := unitsOf(ctx, handler, a.units.Units)
 	if err != nil {
 		return nil, err
 	}

@@ -39,6 +39,10 @@ func (divided) Units(_ context.Context, plugin string) ([]string, error) {
 	return spec.Units(plugin, 2), nil
 }
 
+func (divided) Running(ctx context.Context, plugin string) ([]string, error) {
+	return divided{}.Units(ctx, plugin)
+}
+
 func (divided) Divide(_ context.Context, plugin string, seqs []uint64) (map[string][]uint64, error) {
 	parts := make(map[string][]uint64)
 	for _, seq := range seqs {

@@ -16,7 +16,10 @@ import (
 type Units interface {
 	// Units returns the units that a plugin's handler has now, as the database has them.
 	Units(ctx context.Context, plugin string) ([]string, error)
-	// Divide returns Seqs of the log by the unit that gets the event now, each part in their order.
+	// Running returns them, or fault.Unavailable when none may run now.
+	Running(ctx context.Context, plugin string) ([]string, error)
+	// Divide returns Seqs of the log by the unit that gets the event now, each part in their order,
+	// or fault.Unavailable likewise.
 	Divide(ctx context.Context, plugin string, seqs []uint64) (map[string][]uint64, error)
 }
 
@@ -25,6 +28,11 @@ type OneUnit struct{}
 
 // Units implements Units.
 func (OneUnit) Units(_ context.Context, plugin string) ([]string, error) {
+	return []string{plugin}, nil
+}
+
+// Running implements Units.
+func (OneUnit) Running(_ context.Context, plugin string) ([]string, error) {
 	return []string{plugin}, nil
 }
 
@@ -38,12 +46,12 @@ const (
 	deadPage = 256 // dead letters that are read at once, with their events
 )
 
-// unitsOf returns the present units of a plugin, or the unit that is named.
-func (a *Actions) unitsOf(ctx context.Context, handler string) ([]string, error) {
+// unitsOf returns the units that get returns of a plugin, or the unit that is named.
+func unitsOf(ctx context.Context, handler string, get func(context.Context, string) ([]string, error)) ([]string, error) {
 	if _, shard := spec.ShardOf(handler); shard {
 		return []string{handler}, nil
 	}
-	return a.units.Units(ctx, handler)
+	return get(ctx, handler)
 }
 
 // divided carries out an action on events of a plugin, or of the unit that is named, where they belong.

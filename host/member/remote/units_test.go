@@ -25,12 +25,13 @@ import (
 // event with an odd Seq is of enrich/1.
 type shards struct {
 	host
-	t      *testing.T
-	units  map[string][]string        // present ones, by plugin
-	dead   map[string]map[uint64]bool // Seqs of dead letters, by unit
-	events map[uint64]*event.Event
-	fails  map[string]error            // of Replay, by unit
-	waits  map[string][]event.Delivery // for a retry
+	changing bool // no unit may run
+	t        *testing.T
+	units    map[string][]string        // present ones, by plugin
+	dead     map[string]map[uint64]bool // Seqs of dead letters, by unit
+	events   map[uint64]*event.Event
+	fails    map[string]error            // of Replay, by unit
+	waits    map[string][]event.Delivery // for a retry
 }
 
 func newShards(t *testing.T) (*remote.Actions, *shards, *way) {
@@ -48,6 +49,17 @@ func (s *shards) IsOpen(string) bool { return false }
 
 func (s *shards) Units(_ context.Context, plugin string) ([]string, error) {
 	return s.units[plugin], nil
+}
+
+func (s *shards) running(ctx context.Context, plugin string) ([]string, error) {
+	if s.changing {
+		return nil, fault.New(fault.Unavailable, "the shards are being changed")
+	}
+	return s.Units(ctx, plugin)
+}
+
+func (s *shards) Running(ctx context.Context, plugin string) ([]string, error) {
+	return s.running(ctx, plugin)
 }
 
 func (s *shards) Divide(_ context.Context, plugin string, seqs []uint64) (map[string][]uint64, error) {
@@ -244,6 +256,24 @@ func TestCommandForAUnitThatIsNoMore(t *testing.T) {
 		}
 	}
 	s.want()
+}
+
+// TestActionsWhileShardsChange: none waits for a handler that no host is to run, and the dead letters of
+// former units can be purged.
+func TestActionsWhileShardsChange(t *testing.T) {
+	a, s, to := newShards(t)
+	s.changing = true
+	if err := a.Replay(t.Context(), "enrich", 1, 2); !fault.Is(err, fault.Unavailable) || len(to.asked) > 0 {
+		t.Errorf("got %v, %q", err, to.asked)
+	}
+	if _, err := a.Methods()["replay"](t.Context(), "enrich/0", []byte(`{"From":1,"To":2}`)); !fault.Is(err, fault.Unavailable) {
+		t.Errorf("got %v", err)
+	}
+	s.die("enrich", 7)
+	if n, err := a.Purge(t.Context(), event.DeadFilter{Handler: "enrich"}); n != 1 || err != nil {
+		t.Errorf("got %d, %v", n, err)
+	}
+	s.want("purge enrich 1", "purge enrich/0 0", "purge enrich/1 0")
 }
 
 func TestRetriesOfAllShards(t *testing.T) {
