@@ -244,7 +244,7 @@ func (m *model) move(t *rapid.T, shard int) {
 // change begins to change the number of shards, or continues when they have ended.
 func (m *model) change(t *rapid.T) {
 	if m.until != 0 {
-		m.begun(t)
+		m.replace(t)
 		return
 	}
 	cut := uint64(0)
@@ -281,28 +281,27 @@ func (m *model) drained() bool {
 	return true
 }
 
-// begun replaces shards that have ended by others.
-func (m *model) begun(t *rapid.T) {
+// replace replaces shards that have ended by others. It returns false when one has not, and goes on.
+func (m *model) replace(t *rapid.T) bool {
 	if !m.drained() {
-		return
+		return false
 	}
-	for _, h := range m.hosts {
-		for _, x := range h.instances {
-			x.Flush()
-		}
+	ended := true
+	for shard, unit := range m.units() {
+		m.disown(t, shard)
+		ended = ended && m.cursor(t, unit) == m.until
 	}
-	await(t, "the positions are at the bound", func() bool {
-		for _, unit := range m.units() {
-			if m.cursor(t, unit) != m.until {
-				return false
-			}
+	if !ended {
+		for shard := range m.shards {
+			m.own(t, shard, rapid.IntRange(0, 1).Draw(t, "host"))
 		}
-		return true
-	})
+		return false
+	}
 	m.closeShards(t)
 	m.compare(t)
 	m.changes++
 	m.open(t, rapid.IntRange(2, 6).Draw(t, "shards"), m.until)
+	return true
 }
 
 func (m *model) closeInstances(h *host) {
@@ -315,10 +314,8 @@ func (m *model) closeInstances(h *host) {
 	h.instances = nil
 }
 
+// closeShards closes shards that no host owns.
 func (m *model) closeShards(t *rapid.T) {
-	for shard := range m.shards {
-		m.disown(t, shard)
-	}
 	for _, h := range m.hosts {
 		m.closeInstances(h)
 		if err := h.source.Close(context.Background()); err != nil {
@@ -361,10 +358,12 @@ func (m *model) finish(t *rapid.T) {
 	defer cancel()
 	if m.until != 0 {
 		m.deliverAll(t, ctx, m.until)
-		m.begun(t)
+		await(t, "the shards have ended", func() bool { return m.replace(t) })
 	}
 	m.deliverAll(t, ctx, uint64(len(m.subjects)))
-	m.until = uint64(len(m.subjects))
+	for shard := range m.shards {
+		m.disown(t, shard)
+	}
 	m.closeShards(t)
 	m.compare(t)
 }

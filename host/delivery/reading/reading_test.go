@@ -292,7 +292,7 @@ func TestReplays(t *testing.T) {
 		until  uint64
 		readTo uint64
 		want   []uint64
-		beyond   []uint64 // without the bound
+		beyond []uint64 // without the bound
 	}{
 		{0, 9, []uint64{2, 3, 4, 8, 9}, nil},
 		{8, 8, []uint64{2, 3, 4, 8}, []uint64{9}},
