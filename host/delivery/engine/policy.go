@@ -36,9 +36,6 @@ type Policy struct {
 
 // SetDefaults sets the fields that have no value.
 func (p *Policy) SetDefaults() {
-	if p.Mine == nil {
-		p.Mine = func(event.Record) bool { return true }
-	}
 	if p.Takes == nil {
 		p.Takes = func(*event.Event) bool { return true }
 	}
@@ -67,5 +64,8 @@ func (p *Policy) Bound(seq uint64) uint64 {
 
 // Gets reports whether a handler with this policy gets the event.
 func (p *Policy) Gets(handler string, rec event.Record) bool {
-	return rec.Event.IsFor(spec.PluginOf(handler)) && p.Mine(rec) && p.Takes(rec.Event)
+	if !rec.Event.IsFor("") && !rec.Event.IsFor(spec.PluginOf(handler)) { // nearly all are for every handler
+		return false
+	}
+	return (p.Mine == nil || p.Mine(rec)) && p.Takes(rec.Event)
 }
