@@ -139,7 +139,10 @@ func TestShardsAreOneHandlerForOperators(t *testing.T) {
 	if i := issues.Items[0]; i.Handler != "echo" || i.Shard == nil {
 		t.Errorf("got %+v", i)
 	} else {
-		r.ask("POST", "/api/v1/issues/"+i.ID+"/acknowledge", nil, &i)
+		eventually(t, "the issue is not acknowledged", func() bool { // a host learns of the issues of others within seconds
+			status, _ := r.hosts[1].call("POST", "/api/v1/issues/"+i.ID+"/acknowledge", nil, &i)
+			return status == http.StatusOK
+		})
 		if i.State != wire.IssueAcknowledged || i.Handler != "echo" {
 			t.Errorf("got %+v", i)
 		}
