@@ -111,7 +111,7 @@ func (b Board) Show() wire.Cluster {
 	shown.SettingsDiffer = len(liveBy(shown, func(m wire.ClusterMember) string { return m.Settings })) > 1
 	shown.Units = units(v)
 	shown.Modules = modules(v)
-	shown.Findings = findings(shown)
+	shown.Findings = append(findings(shown), differentShards(v)...)
 	return shown
 }
 

@@ -107,6 +107,9 @@ func TestFindings(t *testing.T) {
 		}, "warning: b is lost: it does not renew its lease: look at its log at http://b; the others take its handlers"},
 		{"an upgrade", func(v *cluster.View) { v.Members[1].Version = "2.0.0-rc.1+long" },
 			"warning: the hosts have different versions: 1.0 on a; 2.0.0-rc.1+long on b: finish the upgrade"},
+		{"shards", func(v *cluster.View) {
+			v.Members[0].Layouts, v.Members[1].Layouts = map[string]string{"mail": "1", "tax": "2"}, map[string]string{"mail": "4 /metadata/subject", "tax": "2"}
+		}, "warning: the hosts want different shards of mail: 1 on a; 4 /metadata/subject on b: give all hosts the same shards and order_by of the handler: the present ones stay until then"},
 		{"settings", func(v *cluster.View) { v.Members[1].Settings = "" },
 			"warning: the settings that all hosts should share differ: none on b; 5e on a: compare berth config show of each"},
 		{"modules", func(v *cluster.View) { v.Members[1].Modules = map[string]string{"mail": "0123456789abcdef"} },

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/berth-host/berth/host/cluster"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -53,6 +54,29 @@ func findings(c wire.Cluster) []wire.Finding {
 			by[one.SHA256[:min(digestShown, len(one.SHA256))]] = one.Hosts
 		}
 		add(wire.FindingWarning, "see berth plugin show "+m.Plugin+" on each", "the hosts have different modules of %s: %s", m.Plugin, listed(by))
+	}
+	return list
+}
+
+// differentShards returns a finding for each plugin of which the live members want different shards.
+func differentShards(v cluster.View) (list []wire.Finding) {
+	wanted := make(map[string]map[string][]string) // the hosts by plugin and layout
+	for _, m := range v.Members {
+		for plugin, layout := range m.Layouts {
+			if !m.Alive {
+				continue
+			}
+			if wanted[plugin] == nil {
+				wanted[plugin] = make(map[string][]string)
+			}
+			wanted[plugin][layout] = append(wanted[plugin][layout], m.Name)
+		}
+	}
+	for _, plugin := range slices.Sorted(maps.Keys(wanted)) {
+		if by := wanted[plugin]; len(by) > 1 {
+			list = append(list, wire.Finding{Check: check, Level: wire.FindingWarning, Detail: fmt.Sprintf("the hosts want different shards of %s: %s", plugin, listed(by)),
+				Advice: "give all hosts the same shards and order_by of the handler: the present ones stay until then"})
+		}
 	}
 	return list
 }
