@@ -42,6 +42,11 @@
 // attempts, writes the outcomes and unloads. Every write names the epoch of the ownership, so that
 // the store refuses those of a former owner: then the handler gives itself up.
 //
+// A handler can be divided into shards: handlers named "p/0", "p/1" and so on (spec.Units), each of
+// which gets the events that Policy.Mine says, and is owned by one host. Package joint joins the
+// sources of those that are open here for one pool. Policy.Until bounds what a handler reads: to
+// change the number of shards, all of them end at one event, and others begin behind it.
+//
 // Lock order: the lock of a handler's name (package opened), which opening, replaying,
 // owning and closing the handler hold across calls of the store; then Dispatcher.mu or
 // Recorder.mu; then the lock of measure.Registry; then handler.mu; then the lock of
@@ -57,9 +62,9 @@
 //
 // The packages breaker, failurelog, fair, measure, obstacle, outcomes, pending, queue and tasks
 // have state of a handler or a source, under its lock. Package engine has what others provide,
-// actions what operators do, claim first positions, stored what an open handler does not
-// have, notice what is reported of attempts, tenure how a handler is owned and given up, and
-// view gives deliveries the form of the API.
+// actions what operators do, claim first positions, reading how the log is read, stored what an
+// open handler does not have, notice what is reported of attempts, tenure how a handler is owned
+// and given up, and view gives deliveries the form of the API.
 //
-// Read handler.go first, then source.go, attempts.go, lease.go, recorder and restore.go.
+// Read handler.go first, then source.go, attempts.go, lease.go, recorder, reading and restore.go.
 package delivery
