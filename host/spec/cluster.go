@@ -62,7 +62,7 @@ type UnitState struct {
 	Owner  string // the ID of a member; "" when it is free
 	Cursor uint64 // of its position in the log
 	Found  bool   // it has a position
-	Open   bool   // a delivery waits for an attempt, or a replay is under way
+	Open   bool   // a delivery waits for an attempt
 }
 
 // Beating is a member and the number of its newest renewal, which the member itself counts: a

@@ -26,9 +26,9 @@ const (
 	lockRows  = `SELECT FROM units WHERE name = ANY ($1::text[]) ORDER BY name FOR UPDATE`
 	endEpochs = `INSERT INTO units (name, epoch) SELECT name, ` + conn.BaseEpoch + ` + 1 FROM unnest($1::text[]) AS name
 		ON CONFLICT (name) DO UPDATE SET epoch = greatest(units.epoch, ` + conn.BaseEpoch + `) + 1`
+	// A replay needs no look: it has set the cursor back, and ends at the cut.
 	readStates = `SELECT n.unit, coalesce(u.owner, ''), coalesce(c.seq, 0), c.seq IS NOT NULL,
 			EXISTS (SELECT FROM deliveries AS d WHERE d.handler = n.unit AND d.status NOT IN ('ok', 'dead'))
-				OR EXISTS (SELECT FROM replays AS r WHERE r.handler = n.unit AND r.to_seq > c.seq)
 		FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS n (unit, position, i)
 		LEFT JOIN units AS u ON u.name = n.unit LEFT JOIN cursors AS c ON c.name = n.position ORDER BY n.i`
 	// The highest Seq that a unit has read or has an outcome of, or had read before its replay.

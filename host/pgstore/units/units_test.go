@@ -185,6 +185,27 @@ func TestOwnedUnitsDoNotChange(t *testing.T) {
 	}
 }
 
+// TestReplayBeyondTheCut: a replay to an event behind the cut ends there, because the next units have
+// those events to deliver anyway.
+func TestReplayBeyondTheCut(t *testing.T) {
+	s := open(t)
+	ctx := t.Context()
+	s.save(nil, "p/0", 5, nil)
+	s.save(nil, "p/1", 5, nil)
+	s.check(s.StartReplay(ctx, "p/0", 2, 9, time.Unix(4, 0)))
+	s.check(s.CutUnits(ctx, pair, document(0)))
+	if got := s.body(); got != "5" {
+		t.Errorf("got the cut %s", got)
+	}
+	begin := func() error { return s.BeginUnits(ctx, pair, pair, 5, document(1)(5)) }
+	logtest.WantCode(t, "the replay is before the cut", begin(), fault.Conflict)
+	s.save(nil, "p/0", 5, nil)
+	if got := s.states("p/0"); got[0].Open {
+		t.Errorf("got %+v", got)
+	}
+	s.check(begin())
+}
+
 func TestNextUnitsBeginAtTheCut(t *testing.T) {
 	s := open(t)
 	ctx := t.Context()
