@@ -123,6 +123,21 @@ func (h *host) incidents() remote.Incidents {
 	}
 }
 
+// oneUnit is the units of handlers without shards.
+type oneUnit struct{}
+
+func (oneUnit) Units(_ context.Context, plugin string) ([]string, error) {
+	return []string{plugin}, nil
+}
+
+func (oneUnit) Running(_ context.Context, plugin string) ([]string, error) {
+	return []string{plugin}, nil
+}
+
+func (oneUnit) Divide(_ context.Context, plugin string, seqs []uint64) (map[string][]uint64, error) {
+	return map[string][]uint64{plugin: seqs}, nil
+}
+
 // way leads to a host, which carries out all commands.
 type way struct {
 	methods map[string]cluster.Method
@@ -144,17 +159,17 @@ func (w *way) HasPlugin(name string) bool { return name == "mail" }
 func setup() (*remote.Actions, remote.Way, *host, *way) {
 	other, here, to := &host{}, &host{err: errors.New("it acted here")}, &way{methods: make(map[string]cluster.Method)}
 	way := remote.Way{Shared: true, Joined: func() remote.Caller { return to }}
-	there := remote.NewActions(way, other, remote.OneUnit{}, other.dead)
+	there := remote.NewActions(way, other, oneUnit{}, other.dead)
 	maps.Copy(to.methods, there.Methods())
-	maps.Copy(to.methods, remote.NewState(way, forgetting{other}, remote.OneUnit{}, other.IsOpen).Methods())
+	maps.Copy(to.methods, remote.NewState(way, forgetting{other}, oneUnit{}, other.IsOpen).Methods())
 	maps.Copy(to.methods, other.incidents().Methods())
-	return remote.NewActions(way, here, remote.OneUnit{}, here.dead), way, other, to
+	return remote.NewActions(way, here, oneUnit{}, here.dead), way, other, to
 }
 
 func TestOwnerCarriesOut(t *testing.T) {
 	a, way, other, _ := setup()
 	ctx := t.Context()
-	state := remote.NewState(way, forgetting{&host{}}, remote.OneUnit{}, func(string) bool { return true })
+	state := remote.NewState(way, forgetting{&host{}}, oneUnit{}, func(string) bool { return true })
 	issues := remote.NewIssues(way, &host{}, (&host{}).incidents())
 	operations := remote.NewOperations(way, nil, (&host{}).incidents())
 	number := func(n int, err error) string { return fmt.Sprint(n, err) }
@@ -216,14 +231,14 @@ func TestErrorOfTheOwnerIsTheAnswer(t *testing.T) {
 func TestHostAloneActsItself(t *testing.T) {
 	h := &host{}
 	alone := remote.Way{}
-	a := remote.NewActions(alone, h, remote.OneUnit{}, h.dead)
+	a := remote.NewActions(alone, h, oneUnit{}, h.dead)
 	if n, err := a.Redrive(t.Context(), event.DeadFilter{EventID: "e"}); n != 2 || err != nil {
 		t.Errorf("got %d, %v", n, err)
 	}
 	if n, err := a.Purge(t.Context(), event.DeadFilter{}); n != 3 || err != nil {
 		t.Errorf("got %d, %v", n, err)
 	}
-	if err := remote.NewState(alone, forgetting{h}, remote.OneUnit{}, h.IsOpen).Forget(t.Context(), "mail"); err != nil {
+	if err := remote.NewState(alone, forgetting{h}, oneUnit{}, h.IsOpen).Forget(t.Context(), "mail"); err != nil {
 		t.Error(err)
 	}
 	if _, err := remote.NewIssues(alone, h, h.incidents()).Change(t.Context(), "9", wire.IssueIgnored, "", ""); err != nil || len(h.done) != 4 {
@@ -233,7 +248,7 @@ func TestHostAloneActsItself(t *testing.T) {
 
 func TestHostThatHasNotJoined(t *testing.T) {
 	h := &host{}
-	a := remote.NewActions(remote.Way{Shared: true, Joined: func() remote.Caller { return nil }}, h, remote.OneUnit{}, h.dead)
+	a := remote.NewActions(remote.Way{Shared: true, Joined: func() remote.Caller { return nil }}, h, oneUnit{}, h.dead)
 	if _, err := a.RetryNow(t.Context(), "mail", nil); !fault.Is(err, fault.Unavailable) || len(h.done) > 0 {
 		t.Errorf("got %v, %q", err, h.done)
 	}
@@ -256,7 +271,7 @@ func TestCommandWaitsForTheHandler(t *testing.T) {
 		}
 		other.open.Store(true)
 		timer = time.AfterFunc(time.Second, func() { other.open.Store(false) })
-		state := remote.NewState(way, forgetting{other}, remote.OneUnit{}, other.IsOpen)
+		state := remote.NewState(way, forgetting{other}, oneUnit{}, other.IsOpen)
 		if err := state.Forget(t.Context(), "tax"); err != nil || timer.Stop() {
 			t.Errorf("got %v, and it did not wait", err)
 		}
@@ -286,13 +301,13 @@ func TestIssueOfAHandlerThatNoHostRuns(t *testing.T) {
 // TestStateOfAPluginThatAHostHasIsNotLeft: what another host has is no leftover.
 func TestStateOfAPluginThatAHostHasIsNotLeft(t *testing.T) {
 	_, way, other, _ := setup()
-	s := remote.NewState(way, forgetting{other}, remote.OneUnit{}, other.IsOpen)
+	s := remote.NewState(way, forgetting{other}, oneUnit{}, other.IsOpen)
 	for plugin, want := range map[string]bool{"mail": false, "gone": true} {
 		if forgettable, purgeable, err := s.Has(t.Context(), plugin); forgettable != want || purgeable != want || err != nil {
 			t.Errorf("%s: got %v, %v, %v", plugin, forgettable, purgeable, err)
 		}
 	}
-	alone := remote.NewState(remote.Way{}, forgetting{other}, remote.OneUnit{}, other.IsOpen)
+	alone := remote.NewState(remote.Way{}, forgetting{other}, oneUnit{}, other.IsOpen)
 	if forgettable, _, err := alone.Has(t.Context(), "mail"); !forgettable || err != nil {
 		t.Errorf("without other hosts: got %v, %v", forgettable, err)
 	}

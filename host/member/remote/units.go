@@ -23,24 +23,6 @@ type Units interface {
 	Divide(ctx context.Context, plugin string, seqs []uint64) (map[string][]uint64, error)
 }
 
-// OneUnit is the Units of handlers without shards.
-type OneUnit struct{}
-
-// Units implements Units.
-func (OneUnit) Units(_ context.Context, plugin string) ([]string, error) {
-	return []string{plugin}, nil
-}
-
-// Running implements Units.
-func (OneUnit) Running(_ context.Context, plugin string) ([]string, error) {
-	return []string{plugin}, nil
-}
-
-// Divide implements Units.
-func (OneUnit) Divide(_ context.Context, plugin string, seqs []uint64) (map[string][]uint64, error) {
-	return map[string][]uint64{plugin: seqs}, nil
-}
-
 const (
 	maxCalls = 16  // of an action on several units, at once
 	deadPage = 256 // dead letters that are read at once, with their events
