@@ -161,7 +161,7 @@ func checkBatches(t *testing.T, s *guaranteeHost) {
 // handler is repaired it has every event.
 func checkBreaker(t *testing.T, s *guaranteeHost) {
 	var ids []string
-	for range 2 {
+	for range 6 { // two in each of three shards
 		ids = append(ids, s.publish(t, "breaking", map[string]bool{"trap": true}, nil).EventID)
 	}
 	s.awaitState(t, "breaking", wire.BreakerOpen)

@@ -338,8 +338,8 @@ func (log Log) begins() map[lane][]Record {
 	return begins
 }
 
-// takeover returns the longest time from an incident to the first attempt elsewhere, of the
-// parts that the host ran last before it.
+// takeover returns the longest time from an incident to the first attempt elsewhere, or on a killed
+// host that was started again, of the parts that the host ran last before it.
 func takeover(log Log) (longest time.Duration) {
 	begins := log.begins()
 	for _, i := range log.Incidents {
@@ -353,7 +353,7 @@ func takeover(log Log) (longest time.Duration) {
 				switch {
 				case rec.At <= i.At && rec.At > latest:
 					owner, latest = rec.Host, rec.At
-				case rec.At > i.At && rec.Host != i.Host && (next < 0 || rec.At < next):
+				case rec.At > i.At && (rec.Host != i.Host || i.What == Killed) && (next < 0 || rec.At < next):
 					next = rec.At
 				}
 			}
