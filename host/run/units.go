@@ -1,9 +1,11 @@
 package run
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/berth-host/berth/host/delivery"
@@ -54,7 +56,11 @@ func (u Units) Running(ctx context.Context, plugin string) ([]string, error) {
 	return l.Units(plugin), err
 }
 
-// Divide implements remote.Units. An event that is missing or cannot be read is any unit's.
+// divideSpan bounds the events that are read at once to divide some of them.
+const divideSpan = 64
+
+// Divide implements remote.Units; each part is ascending. An event that is missing or cannot be read is
+// any unit's.
 func (u Units) Divide(ctx context.Context, plugin string, seqs []uint64) (map[string][]uint64, error) {
 	l, err := u.running(ctx, plugin)
 	if err != nil {
@@ -66,18 +72,31 @@ func (u Units) Divide(ctx context.Context, plugin string, seqs []uint64) (map[st
 	}
 	key := valueAt(l.OrderBy)
 	parts := make(map[string][]uint64)
-	for _, seq := range seqs {
-		records, err := u.Read(ctx, seq, 1)
+	for left := slices.Sorted(slices.Values(seqs)); len(left) > 0; {
+		n := 1
+		for n < len(left) && left[n]-left[0] < divideSpan {
+			n++
+		}
+		records, err := u.Read(ctx, left[0], int(left[n-1]-left[0])+1)
 		var bad *event.Unreadable
+		if errors.As(err, &bad) {
+			n = 1
+			records, err = u.Read(ctx, left[0], 1)
+		}
 		if err != nil && !errors.As(err, &bad) {
 			return nil, err
 		}
-		shard := l.Shard("", seq)
-		if len(records) == 1 && records[0].Seq == seq {
-			shard = shardOf(l, key, records[0])
+		upTo := left[n-1]
+		if last := len(records) - 1; last >= 0 {
+			upTo = min(upTo, records[last].Seq)
 		}
-		unit := units[shard]
-		parts[unit] = append(parts[unit], seq)
+		for ; len(left) > 0 && left[0] <= upTo; left = left[1:] {
+			shard := l.Shard("", left[0])
+			if i, found := slices.BinarySearchFunc(records, left[0], func(rec event.Record, seq uint64) int { return cmp.Compare(rec.Seq, seq) }); found {
+				shard = shardOf(l, key, records[i])
+			}
+			parts[units[shard]] = append(parts[units[shard]], left[0])
+		}
 	}
 	return parts, nil
 }

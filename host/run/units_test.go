@@ -3,9 +3,11 @@ package run_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -102,6 +104,48 @@ func TestEventsAreDividedAmongTheUnits(t *testing.T) {
 		if want := map[string][]uint64{"g": {1, 2}}; err != nil || !reflect.DeepEqual(parts, want) || !reflect.DeepEqual(u.Known("g"), []string{"g"}) {
 			t.Errorf("got %v, %v", parts, err)
 		}
+	}
+}
+
+// TestDivisionReadsTheLogInParts: short ones, with gaps, and an event that cannot be read.
+func TestDivisionReadsTheLogInParts(t *testing.T) {
+	s := newSharded(t)
+	all := make([]event.Record, 0, 300)
+	for seq := uint64(1); seq <= 300; seq++ {
+		if seq%7 != 3 { // it was trimmed
+			all = append(all, event.Record{Seq: seq, Event: s.events[seq%8]})
+		}
+	}
+	reads := 0
+	s.units.Read = func(_ context.Context, from uint64, limit int) ([]event.Record, error) {
+		reads++
+		i := slices.IndexFunc(all, func(rec event.Record) bool { return rec.Seq >= from })
+		if i < 0 {
+			return nil, nil
+		}
+		list := all[i:min(i+limit, i+40, len(all))] // a part is shorter than its limit
+		if bad := slices.IndexFunc(list, func(rec event.Record) bool { return rec.Seq == 250 }); bad >= 0 {
+			return nil, &event.Unreadable{Seq: 250, Err: errors.New("damaged")}
+		}
+		return list, nil
+	}
+	var seqs []uint64
+	want := make(map[string][]uint64)
+	for seq := uint64(300); seq > 0; seq -= 2 {
+		seqs = append(seqs, seq)
+		shard := int(seq % 2)
+		if seq%7 != 3 && seq != 250 {
+			shard = s.layout.Shard(s.events[seq%8].Subject(), seq)
+		}
+		unit := s.layout.Units("h")[shard]
+		want[unit] = slices.Insert(want[unit], 0, seq)
+	}
+	parts, err := s.units.Divide(t.Context(), "h", seqs)
+	if err != nil || !reflect.DeepEqual(parts, want) {
+		t.Errorf("got %v, %v; want %v", parts, err, want)
+	}
+	if reads > len(seqs)/2 {
+		t.Errorf("%d events are read in %d parts", len(seqs), reads)
 	}
 }
 
