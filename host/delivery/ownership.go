@@ -49,6 +49,9 @@ func (h *handler) Own(ctx context.Context, x *tenure.Hold) error {
 func (h *handler) begin(x *tenure.Hold) {
 	h.mu.Lock()
 	h.hold = x
+	if until, bounded := x.Until(); bounded {
+		h.policy.Until = until
+	}
 	h.breaker.Reset()
 	h.setStandby(false)
 	h.mu.Unlock()

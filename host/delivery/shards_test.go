@@ -133,3 +133,56 @@ func TestDeliveriesNameTheShard(t *testing.T) {
 		t.Error("the plugin runs, and no other one")
 	}
 }
+
+// boundedLease is a lease of a handler that reads up to a Seq only.
+type boundedLease struct {
+	*lease
+	until uint64
+}
+
+func (l boundedLease) Until() uint64 { return l.until }
+
+// TestBoundIsThatOfTheTenure: a handler that is closed, and opened again, by the owner reads no
+// further, and the next tenure has a bound of its own.
+func TestBoundIsThatOfTheTenure(t *testing.T) {
+	c, stop := newCluster(t)
+	t.Cleanup(stop)
+	d := c.host(delivery.Config{})
+	closing(t, d)
+	c.publish(t, make([]string, 6)...)
+	if err := d.Own(t.Context(), "h/0", boundedLease{c.take("h/0"), 4}); err != nil {
+		t.Fatal(err)
+	}
+	p := bounded(0, nil)
+	if err := c.claim(t.Context(), event.Cursor{Name: event.HandlerCursors("h/0").Position}); err != nil {
+		t.Fatal(err)
+	}
+	next := func(h *handler, want ...uint64) {
+		t.Helper()
+		for _, seq := range want {
+			if a, ok := h.Next(nil, nil); !ok || a.Seq != seq {
+				t.Fatalf("got %d, want %d", a.Seq, seq)
+			} else {
+				h.Done(a.Attempt, event.Outcome{})
+			}
+		}
+	}
+	h := open(t, d, "h/0", p)
+	next(h, 2)
+	if err := h.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	h = open(t, d, "h/0", p)
+	next(h, 4)
+	await(t, "the position is the bound", func() bool {
+		at, _, err := c.Cursor(t.Context(), event.HandlerCursors("h/0").Position)
+		return err == nil && at == 4
+	})
+	if err := d.Disown(t.Context(), "h/0"); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Own(t.Context(), "h/0", boundedLease{c.take("h/0"), 0}); err != nil {
+		t.Fatal(err)
+	}
+	next(h, 6)
+}

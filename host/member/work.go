@@ -28,7 +28,7 @@ type Issues interface {
 // Units says which units run here; see run.Runner.
 type Units interface {
 	Runnable(plugin string) []string
-	Admit(ctx context.Context, unit string) error
+	Admit(ctx context.Context, unit string) (until uint64, err error)
 }
 
 // WorkConfig configures a Work. All fields are required.
@@ -87,18 +87,29 @@ func (w *Work) Inactive() (names []string) {
 
 // Own implements cluster.Worker.
 func (w *Work) Own(ctx context.Context, unit string, t *cluster.Tenure) error {
-	if err := w.cfg.Units.Admit(ctx, unit); err != nil {
+	until, err := w.cfg.Units.Admit(ctx, unit)
+	if err != nil {
 		return fmt.Errorf("start %s: %w", unit, err)
 	}
 	if err := w.cfg.Issues.Own(ctx, t.Fence()); err != nil {
 		return fmt.Errorf("start %s: %w", unit, err)
 	}
-	if err := w.cfg.Handlers.Own(ctx, unit, t); err != nil {
+	if err := w.cfg.Handlers.Own(ctx, unit, bounded{t, until}); err != nil {
 		return errors.Join(fmt.Errorf("start %s: %w", unit, err), w.cfg.Issues.Release(ctx, unit))
 	}
 	w.cfg.Logger.Info("this host runs the handler now", "plugin", unit, "epoch", t.Fence().Epoch)
 	return nil
 }
+
+// bounded is the tenure of a unit that reads up to a Seq only, 0 for no bound: it is that of the
+// tenure, whatever is closed and opened again meanwhile.
+type bounded struct {
+	*cluster.Tenure
+	until uint64
+}
+
+// Until implements tenure.Bounded.
+func (b bounded) Until() uint64 { return b.until }
 
 // Disown implements cluster.Worker.
 func (w *Work) Disown(ctx context.Context, unit string) error {

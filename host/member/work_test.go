@@ -2,6 +2,7 @@ package member_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"reflect"
 	"slices"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/berth-host/berth/host/cluster"
 	"github.com/berth-host/berth/host/delivery"
+	"github.com/berth-host/berth/host/delivery/tenure"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/member"
 	"github.com/berth-host/berth/host/shards"
@@ -41,18 +43,18 @@ type units struct{ refused string }
 
 func (units) Runnable(plugin string) []string { return spec.Units(plugin, 2) }
 
-func (u units) Admit(_ context.Context, unit string) error {
+func (u units) Admit(_ context.Context, unit string) (until uint64, err error) {
 	if unit == u.refused {
-		return fault.New(fault.Conflict, "not now")
+		return 0, fault.New(fault.Conflict, "not now")
 	}
-	return nil
+	return 7, nil
 }
 
 // started are the units that were started.
 type started []string
 
-func (s *started) Own(_ context.Context, unit string, _ delivery.Tenure) error {
-	*s = append(*s, unit)
+func (s *started) Own(_ context.Context, unit string, t delivery.Tenure) error {
+	*s = append(*s, fmt.Sprint(unit, " until ", t.(tenure.Bounded).Until()))
 	return nil
 }
 
@@ -78,7 +80,7 @@ func TestUnitsThatAreRefusedDoNotStart(t *testing.T) {
 			t.Errorf("%s: got %v", unit, err)
 		}
 	}
-	if !slices.Equal(ran, started{"tax/0"}) {
+	if !slices.Equal(ran, started{"tax/0 until 7"}) {
 		t.Errorf("started: %v", ran)
 	}
 }

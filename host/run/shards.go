@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 
-	"github.com/berth-host/berth/host/delivery"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/spec"
 )
@@ -28,20 +27,18 @@ func (r *Runner) Runnable(plugin string) []string {
 
 // Admit is called after this host has acquired a unit, and before it runs it. The database says how
 // far the unit reads; fault.Conflict when it does not run now, or not with the version here.
-func (r *Runner) Admit(ctx context.Context, unit string) error {
+func (r *Runner) Admit(ctx context.Context, unit string) (until uint64, err error) {
 	plugin := spec.PluginOf(unit)
 	g, err := r.Units.Generations.Read(ctx, plugin)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	shard := slices.Index(g.Units(plugin), unit)
-	if shard < 0 {
-		return fault.New(fault.Conflict, "the shards of %s are being changed: this unit does not run now", plugin)
+	if !slices.Contains(g.Units(plugin), unit) {
+		return 0, fault.New(fault.Conflict, "the shards of %s are being changed: this unit does not run now", plugin)
 	}
 	v := r.live.newest(plugin)
 	if v == nil || v.layout != g.Layout {
-		return fault.New(fault.Conflict, "the shards of %s have changed, and its version here does not have the new ones yet", plugin)
+		return 0, fault.New(fault.Conflict, "the shards of %s have changed, and its version here does not have the new ones yet", plugin)
 	}
-	v.units[shard].Update(func(p *delivery.Policy) { p.Until = g.Until() })
-	return nil
+	return g.Until(), nil
 }

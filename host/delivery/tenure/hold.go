@@ -21,6 +21,13 @@ type Tenure interface {
 	Done() <-chan struct{}
 }
 
+// Bounded is a Tenure of a handler that reads up to a Seq only; see delivery.Policy.Until, which
+// it sets each time the handler begins to run.
+type Bounded interface {
+	Tenure
+	Until() uint64 // 0: no bound
+}
+
 // Hold is a Tenure in use. A nil Hold is that of the only host: everything may start, in
 // epoch 0. It is safe for concurrent use.
 type Hold struct {
@@ -84,6 +91,18 @@ func (x *Hold) Leaving() context.Context {
 		return context.Background()
 	}
 	return x.leaving
+}
+
+// Until returns the bound of a Bounded tenure.
+func (x *Hold) Until() (until uint64, bounded bool) {
+	if x == nil {
+		return 0, false
+	}
+	b, bounded := x.tenure.(Bounded)
+	if bounded {
+		until = b.Until()
+	}
+	return until, bounded
 }
 
 // Epoch returns the epoch of the fence; 0 for the only host.
