@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -195,6 +196,12 @@ func TestShardsAreOneHandlerForOperators(t *testing.T) {
 			}
 		}
 		return len(list) == 2*events-events/3
+	})
+	former := slices.IndexFunc(issues.Items, func(i wire.Issue) bool { return i.Shard != nil })
+	eventually(t, "the issue of a former shard is not resolved", func() bool {
+		var i wire.Issue
+		status, _ := r.hosts[0].call("POST", "/api/v1/issues/"+issues.Items[former].ID+"/resolve", nil, &i)
+		return status == http.StatusOK && i.State == wire.IssueResolved && i.Shard != nil
 	})
 }
 
