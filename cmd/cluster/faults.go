@@ -102,6 +102,7 @@ func faults(ctx context.Context, o options, s size, stdout io.Writer) error {
 			fmt.Fprintf(stdout, "%-18s left out: it mounts a disk, which only root can\n", sc.name)
 			continue
 		}
+		sc.layout.Shards = cmp.Or(sc.layout.Shards, o.shards)
 		began := time.Now()
 		report, notes, err := sc.run(ctx, o, s)
 		state := "ok"
@@ -162,6 +163,11 @@ func (sc scenario) run(ctx context.Context, o options, s size) (report check.Rep
 	}
 	if err := f.StartAll(ctx); err != nil {
 		return report, nil, err
+	}
+	if sc.layout.Shards > 1 {
+		if err := t.awaitLayout(ctx, sc.layout); err != nil {
+			return report, nil, err
+		}
 	}
 	t.load = f.Publish(ctx, "key", keys, cmp.Or(sc.pause, publishWait))
 	if err := t.load.AwaitMore(ctx, s.calm); err != nil {

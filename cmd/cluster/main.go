@@ -38,7 +38,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.StringVar(&o.plugins, "plugins", "plugins", "where the example handlers are")
 	flags.StringVar(&o.guest, "guest", "testdata/guests/record_attempts.wasm", "the module that records attempts")
 	flags.StringVar(&o.suite, "suite", "", "quick or long: the failure tests; scale: what three hosts deliver in relation to one")
-	flags.IntVar(&o.shards, "shards", scaleShards, "of the handler of -suite scale")
+	flags.IntVar(&o.shards, "shards", 0, "of the handlers of failure tests that do not say it, and of -suite scale; 0 is 1, and 16")
 	flags.StringVar(&o.only, "only", "", "the one failure test to run")
 	flags.StringVar(&o.keep, "logs", "", "a directory for the logs of a failure test that failed")
 	flags.IntVar(&o.slow, "slow", 1, "how many times longer the bounds of times are, on a machine that has other work")

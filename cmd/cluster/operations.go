@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -39,14 +40,16 @@ func operations(ctx context.Context, t *trial) error {
 	return nil
 }
 
-// elsewhere returns a host that does not run the installed handler, another one each time.
+// elsewhere returns a host that does not run the installed handler, or its first shard, another one
+// each time.
 func (t *trial) elsewhere(ctx context.Context) (h *fleet.Host, err error) {
 	err = fleet.Until(ctx, answerLimit, func(ctx context.Context) error {
 		v, err := view(ctx, t.Hosts[0])
 		if err != nil {
 			return err
 		}
-		owner := v.owners()[installed]
+		owners := v.owners()
+		owner := cmp.Or(owners[installed], owners[installed+"/0"])
 		if owner == "" {
 			return errors.New("no host runs the handler")
 		}

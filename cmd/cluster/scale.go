@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -43,6 +44,7 @@ type rate struct {
 // scale measures one host, then three, and fails unless the three deliver as much more as the
 // target says.
 func scale(ctx context.Context, o options, stdout io.Writer) error {
+	o.shards = cmp.Or(o.shards, scaleShards)
 	var rates []rate
 	for _, n := range []int{1, scaleHosts} {
 		fmt.Fprintf(stdout, "Starting PostgreSQL and %d of %d hosts.\n", n, scaleHosts)

@@ -198,7 +198,9 @@ func (f *Fleet) configure(h *Host) error {
 	}
 	if f.cfg.Installed != "" {
 		sources["allow_private_hosts"] = []string{"127.0.0.1"}
-		handlers[f.cfg.Installed] = f.handler(h, f.cfg.Installed, 2)
+		handler := f.handler(h, f.cfg.Installed, 2)
+		f.cfg.Layout.divide(handler)
+		handlers[f.cfg.Installed] = handler
 	}
 	config, err := json.MarshalIndent(map[string]any{ // JSON is YAML
 		"bus":                map[string]any{"engine": "postgres", "postgres": map[string]any{"url": h.database}},
