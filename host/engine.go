@@ -72,7 +72,10 @@ func (h *Host) startCluster(verifier *auth.Verifier) error {
 		overlay.Kind:       h.live.Follow,
 		install.SharedKind: h.install.Follow,
 		auth.SharedKind:    verifier.Follow,
-		shards.Kind:        h.live.FollowShards,
+		shards.Kind: func(ctx context.Context) error {
+			defer h.cluster.Load().Refresh()
+			return h.live.FollowShards(ctx)
+		},
 	}, h.logger)
 	h.once("shards", shards.Coordinator{Store: h.engine.Shared, Wanted: member.Wanted(func() cluster.View { return h.cluster.Load().View() }), Logger: h.logger}.Run)
 	self, err := member.Describe(h.description(), work.Modules, work.Inactive)

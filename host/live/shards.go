@@ -12,12 +12,12 @@ import (
 func (l *Live) Shards() *shards.Generations { return l.shared.shards }
 
 // shard sets the shards in force, and the order that decides the shard of an event: the file only
-// says what the host wants.
+// says what the host wants. A host of no cluster has one shard, whatever the next start applies.
 func (d *decisions) shard(name string, s *spec.Settings) {
-	if d.shards == nil {
-		return
+	layout := shards.New(1, "")
+	if d.shards != nil {
+		layout = d.shards.Of(name).Layout
 	}
-	layout := d.shards.Of(name).Layout
 	if s.Shards = layout.Shards; s.Shards > 1 {
 		s.OrderBy = layout.OrderBy
 	}

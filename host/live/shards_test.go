@@ -27,6 +27,18 @@ func (*tax) Manifest(name string) (abi.Manifest, bool) {
 	return abi.Manifest{Name: name, OrderBy: "/data/id"}, name == "tax"
 }
 
+// TestHostOfNoClusterHasOneShard: its file can already say what the next start applies.
+func TestHostOfNoClusterHasOneShard(t *testing.T) {
+	o := open(t, "routes: {}\n")
+	o.write(o.Path(), "handlers: {tax: {shards: 4}}\nbus: {engine: postgres, postgres: {url: postgres://berth@db/berth}}\n")
+	if err := o.fileChanged(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := o.Settings("tax", abi.Manifest{}); err != nil || s.Shards != 1 {
+		t.Errorf("got %d shards, %v", s.Shards, err)
+	}
+}
+
 func TestShardsInForceAreThoseOfTheCluster(t *testing.T) {
 	store := sharedtest.New()
 	o := member(t, store, "handlers: {tax: {shards: 4}, other: {shards: 1}}\nbus: {engine: postgres, postgres: {url: postgres://berth@db/berth}}\n")

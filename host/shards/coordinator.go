@@ -2,6 +2,7 @@ package shards
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -27,9 +28,10 @@ type Store interface {
 	// them has read or has an outcome of, in one transaction. fault.Conflict: one is not free or
 	// has no position, or as Share.
 	CutUnits(ctx context.Context, units []string, document func(cut uint64) spec.SharedDocument) error
-	// BeginUnits ends the epochs of the former units, puts the next ones at cut in place of them,
-	// and stores the document, in one transaction. Outcomes stay. fault.Conflict: a former unit is
-	// not free, has not passed the cut or has something open, or as Share.
+	// BeginUnits ends the epochs of the former units, puts the next ones in place of them, at cut or,
+	// if all of them are further, at the lowest of their positions, and stores the document, in one
+	// transaction. Outcomes stay. fault.Conflict: a former unit is not free, has not reached the cut
+	// or has something open, or as Share.
 	BeginUnits(ctx context.Context, former, next []string, cut uint64, d spec.SharedDocument) error
 }
 
@@ -79,16 +81,17 @@ func (c Coordinator) Step(ctx context.Context) error {
 	for _, d := range list {
 		documents[d.ID] = d
 	}
+	var errs []error
 	for _, plugin := range slices.Sorted(maps.Keys(documents)) {
 		g, err := Decode(documents[plugin])
 		for revision, made := documents[plugin].Revision, err == nil; made; {
 			revision, made, err = c.step(ctx, plugin, &g, revision, wanted[plugin])
 		}
 		if err != nil && !fault.Is(err, fault.Conflict) {
-			return fmt.Errorf("change the shards of %s: %w", plugin, err)
+			errs = append(errs, fmt.Errorf("change the shards of %s: %w", plugin, err))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // step makes one step of a generation, if one is possible, and returns the new revision.

@@ -1,6 +1,8 @@
 package shards
 
 import (
+	"context"
+	"log/slog"
 	"testing"
 
 	"github.com/berth-host/berth/host/spec"
@@ -71,6 +73,38 @@ func TestSteps(t *testing.T) {
 				t.Errorf("got %+v, %d, want %+v, %d", next, action, tt.next, tt.action)
 			}
 		})
+	}
+}
+
+// documents is a Store with documents.
+type documents struct {
+	database
+	list []spec.SharedDocument
+}
+
+func (d *documents) Shared(context.Context, string) ([]spec.SharedDocument, error) {
+	return d.list, nil
+}
+
+func (d *documents) Share(_ context.Context, s spec.SharedDocument) (uint64, error) {
+	d.list = append(d.list, s)
+	return 1, nil
+}
+
+func TestDocumentOfANewerVersionConcernsNoOtherPlugin(t *testing.T) {
+	d := &documents{list: []spec.SharedDocument{{Kind: Kind, ID: "a", Body: []byte("{}"), Revision: 1}}, database: database{units: map[string]*unit{"b": {owner: 1}}}}
+	c := Coordinator{Store: d, Logger: slog.New(slog.DiscardHandler), Wanted: func() map[string][]Layout {
+		return map[string][]Layout{"a": {New(2, "")}, "b": {New(2, "")}}
+	}}
+	if err := c.Step(t.Context()); err == nil {
+		t.Error("nothing is said of the document of a")
+	}
+	if last := d.list[len(d.list)-1]; last.ID != "b" {
+		t.Errorf("got %+v", d.list)
+	}
+	known := NewGenerations(d)
+	if _, err := known.Follow(t.Context()); err == nil || known.Of("a").MayRun() || known.Of("b").Stage != Stopping {
+		t.Errorf("known: %+v, %+v, %v", known.Of("a"), known.Of("b"), err)
 	}
 }
 

@@ -91,7 +91,9 @@ func (u *Units) CutUnits(ctx context.Context, units []string, document func(cut 
 // BeginUnits implements shards.Store.
 func (u *Units) BeginUnits(ctx context.Context, former, next []string, cut uint64, d spec.SharedDocument) error {
 	return u.change(ctx, "change the shards of a handler", former, next, func(ctx context.Context, tx pgx.Tx, states []spec.UnitState) error {
+		lowest := states[0].Cursor
 		for _, s := range states {
+			lowest = min(lowest, s.Cursor)
 			if !s.Found || s.Cursor < cut || s.Open {
 				return fault.New(fault.Conflict, "unit %s has not ended: it is at %d of %d, and has open deliveries: %t", s.Name, s.Cursor, cut, s.Open)
 			}
@@ -107,7 +109,7 @@ func (u *Units) BeginUnits(ctx context.Context, former, next []string, cut uint6
 		if _, err := tx.Exec(ctx, `DELETE FROM replays WHERE handler = ANY ($1::text[])`, former); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, `INSERT INTO cursors (name, seq) SELECT name, $2 FROM unnest($1::text[]) AS name`, positions(next), int64(cut)); err != nil {
+		if _, err := tx.Exec(ctx, `INSERT INTO cursors (name, seq) SELECT name, $2 FROM unnest($1::text[]) AS name`, positions(next), int64(lowest)); err != nil {
 			return err
 		}
 		_, err := shelf.Put(ctx, tx, d)

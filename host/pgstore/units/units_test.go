@@ -245,6 +245,18 @@ func TestNextUnitsBeginAtTheCut(t *testing.T) {
 	}
 }
 
+// TestUnitsThatWereClaimedAnewMoveNoFurtherBack: a plugin that was uninstalled while its shards changed
+// is installed again.
+func TestUnitsThatWereClaimedAnewMoveNoFurtherBack(t *testing.T) {
+	s := open(t)
+	s.save(nil, "p/0", 14, nil)
+	s.save(nil, "p/1", 14, nil)
+	s.check(s.BeginUnits(t.Context(), pair, []string{"p"}, 9, document(0)(1)))
+	if got := s.states("p"); got[0].Cursor != 14 {
+		t.Errorf("got %+v", got)
+	}
+}
+
 func TestClaimIsOfAllUnits(t *testing.T) {
 	s := open(t)
 	claim := func(plugin string, seq uint64) {
