@@ -1,10 +1,8 @@
 package run
 
 import (
-	"cmp"
 	"context"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/berth-host/berth/abi"
@@ -83,9 +81,7 @@ func (d Deliveries) Deliveries(ctx context.Context, rec event.Record) ([]wire.De
 	for i := range list {
 		d.Versions.Name(&list[i])
 	}
-	slices.SortFunc(list, func(x, y wire.Delivery) int {
-		return cmp.Or(strings.Compare(x.Plugin, y.Plugin), strings.Compare(x.Unit(), y.Unit()))
-	})
+	slices.SortFunc(list, view.Compare)
 	return list, nil
 }
 

@@ -65,3 +65,50 @@ func BenchmarkSuccess(b *testing.B) {
 		c.Success(noon, at.Add(time.Duration(i&4095)))
 	}
 }
+
+// counted is a Source.
+type counted struct {
+	version string
+	ok      uint64
+	ready   int
+}
+
+func (c *counted) AddTo(v *Versions) (ready int) {
+	v.Add(c.version, &Counts{OK: c.ok})
+	return c.ready
+}
+
+// TestShardsAreCountedForTheirPlugin: the versions of a shard have the same ready events, and each
+// shard has its own.
+func TestShardsAreCountedForTheirPlugin(t *testing.T) {
+	var r Registry
+	list := []struct {
+		handler string
+		*counted
+	}{
+		{"p/0", &counted{"old", 1, 3}}, {"p/1", &counted{"old", 2, 4}}, {"p/0", &counted{"new", 4, 3}}, {"p/1", &counted{"new", 8, 4}},
+		{"q", &counted{"old", 16, 5}}, {"q", &counted{"new", 32, 5}},
+	}
+	for _, s := range list {
+		r.Begin(s.handler, s.counted)
+	}
+	check := func(plugin string, older, newer uint64, want int) {
+		t.Helper()
+		v, ready := r.Of(plugin)
+		if len(v) != 2 || ready != want {
+			t.Fatalf("%s: got %d versions and %d ready events, want %d", plugin, len(v), ready, want)
+		}
+		for _, one := range v {
+			if n := map[string]uint64{"old": older, "new": newer}[one.SHA256]; one.Counts.OK != n {
+				t.Errorf("%s: version %s has %d, want %d", plugin, one.SHA256, one.Counts.OK, n)
+			}
+		}
+	}
+	check("p", 3, 12, 7)
+	check("q", 16, 32, 5)
+	r.End("p/0", list[0].counted)
+	r.End("p/1", list[3].counted)
+	check("p", 3, 12, 7)
+	r.End("p/1", list[1].counted)
+	check("p", 3, 12, 3)
+}

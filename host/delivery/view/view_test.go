@@ -98,3 +98,25 @@ func TestViewOfDelivery(t *testing.T) {
 		t.Errorf("of a shard: got %+v", w)
 	}
 }
+
+// TestShardsAreInOrder: 10 comes after 9, and the histories are those of each shard.
+func TestShardsAreInOrder(t *testing.T) {
+	var j Join
+	for _, handler := range []string{"p/10", "q", "p/9", "p", "a/0"} {
+		j.Set(handler, State{Delivery: event.Delivery{Handler: handler, Seq: 1, Status: event.StatusPending}})
+	}
+	past := failure(1, 1, event.StatusRetrying)
+	past.Handler = "p/9"
+	j.Past = []event.PastAttempt{past}
+	var got []string
+	for _, d := range j.List() {
+		shard := ""
+		if d.Shard != nil {
+			shard = fmt.Sprint(" ", *d.Shard)
+		}
+		got = append(got, fmt.Sprint(d.Plugin, shard, " has ", len(d.History)))
+	}
+	if want := []string{"a 0 has 0", "p has 0", "p 9 has 1", "p 10 has 0", "q has 0"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
