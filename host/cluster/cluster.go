@@ -59,7 +59,8 @@ type Config struct {
 	// CutOff, if set, is called with true when the ledger has not answered for as long as a lease
 	// lasts, and with false when it answers again. It must return soon.
 	CutOff func(cutOff bool)
-	// Hold is how long a host keeps a unit before it gives it away for balance; 0 is 30 s.
+	// Hold is how long a host keeps a unit before it gives it away for balance; 0 is 30 s. It does
+	// not hold one that it takes soon after it can run it, as at its start.
 	Hold time.Duration
 	// Grace is how long an attempt may go on when its unit is given away; 0 is 10 s.
 	Grace  time.Duration
@@ -71,14 +72,13 @@ type Config struct {
 
 // Cluster is a host as a member of a cluster. All methods are safe for concurrent use.
 type Cluster struct {
-	cfg     Config
-	self    string
-	log     *slog.Logger
-	clock   func() time.Duration
-	kick    chan struct{} // a token: renew now
-	work    sync.WaitGroup
-	jobs    *jobs
-	started time.Duration
+	cfg   Config
+	self  string
+	log   *slog.Logger
+	clock func() time.Duration
+	kick  chan struct{} // a token: renew now
+	work  sync.WaitGroup
+	jobs  *jobs
 
 	mu          sync.Mutex
 	tenures     map[string]*Tenure
@@ -86,6 +86,7 @@ type Cluster struct {
 	taking      int
 	rebalancing map[string]time.Duration // units that were given away for balance, and until when they count
 	failed      map[string]failure       // units that could not be started here
+	offered     map[string]time.Duration // units that this host can run, and since when
 	orphans     map[string]orphan        // units with commands that this host waits for
 	sight       sight
 	view        spec.ClusterView
@@ -128,11 +129,11 @@ func New(cfg Config) *Cluster {
 		cfg.Clock = bootTime
 	}
 	c := &Cluster{
-		cfg: cfg, self: cfg.Member().ID, log: cfg.Logger, clock: cfg.Clock, started: cfg.Clock(),
+		cfg: cfg, self: cfg.Member().ID, log: cfg.Logger, clock: cfg.Clock,
 		kick:    make(chan struct{}, 1),
 		tenures: make(map[string]*Tenure), busy: make(map[string]bool),
 		rebalancing: make(map[string]time.Duration), failed: make(map[string]failure),
-		orphans: make(map[string]orphan),
+		orphans: make(map[string]orphan), offered: make(map[string]time.Duration),
 	}
 	c.jobs = newJobs(cfg.Jobs, c.log)
 	return c

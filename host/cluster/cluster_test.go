@@ -58,6 +58,20 @@ func TestHostsThatStartTogetherShareTheUnits(t *testing.T) {
 	})
 }
 
+// TestNewUnitsAreSpreadAtOnce: hosts that have run for long learn of new shards one after the other.
+func TestNewUnitsAreSpreadAtOnce(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, b := w.add("a", []string{"mail"}), w.add("b", []string{"mail"})
+		w.run(time.Minute)
+		units := append(spec.Units("enrich", 8), "mail")
+		slices.Sort(units)
+		a.setUnits(units)
+		w.await(10*time.Second, "all run on a", func() bool { return w.loads()["a"] >= 8 })
+		b.setUnits(units)
+		w.await(10*time.Second, "evenly spread", func() bool { return min(w.loads()["a"], w.loads()["b"]) >= 4 })
+	})
+}
+
 func TestHostHoldsWhatItHasTaken(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		units := unitNames(8)

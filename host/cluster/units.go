@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -19,6 +20,7 @@ func (c *Cluster) reconcile(ctx context.Context) {
 	units, now := c.units(), c.clock()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.noteOffered(now, units)
 	if dead := c.sight.dead(c.self); len(dead) > 0 && c.begin(expiring) {
 		c.stats.Expired += len(dead)
 		c.start(ctx, expiring, func() bool { return c.expire(ctx, dead) })
@@ -40,6 +42,19 @@ func (c *Cluster) reconcile(ctx context.Context) {
 	for _, u := range c.view.Units {
 		if u.Owner == c.self && owners[u.Name] != c.self && c.tenures[u.Name] == nil && c.begin(u.Name) {
 			c.start(ctx, u.Name, func() bool { return c.give(ctx, spec.Fence{Unit: u.Name, Epoch: u.Epoch}) })
+		}
+	}
+}
+
+// noteOffered notes since when this host can run each of these units without a gap.
+func (c *Cluster) noteOffered(now time.Duration, units []string) {
+	maps.DeleteFunc(c.offered, func(unit string, _ time.Duration) bool {
+		_, can := slices.BinarySearch(units, unit)
+		return !can
+	})
+	for _, unit := range units {
+		if _, noted := c.offered[unit]; !noted {
+			c.offered[unit] = now
 		}
 	}
 }
@@ -157,11 +172,13 @@ func (c *Cluster) acquire(ctx context.Context, unit string, seen spec.Unit) *Ten
 		return nil
 	}
 	t := newTenure(spec.Fence{Unit: unit, Epoch: epoch}, c.clock, renewed)
-	if now := c.clock(); now-c.started >= joinFor { // hosts that start together share the units at once
-		t.movable = now + c.cfg.Hold
-	}
+	now := c.clock()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	// Hosts that start together, or that learn of new shards one after the other, share the units at once.
+	if since, offered := c.offered[unit]; offered && now-since >= joinFor {
+		t.movable = now + c.cfg.Hold
+	}
 	c.stats.Takes++
 	c.tenures[unit] = t
 	return t
