@@ -114,5 +114,13 @@ func (s *State) Has(ctx context.Context, plugin string) (forgettable, purgeable 
 			return false, false, nil
 		}
 	}
-	return s.kept.Has(ctx, plugin)
+	forgettable, purgeable, err = s.kept.Has(ctx, plugin)
+	if !s.way.Shared || err != nil {
+		return forgettable, purgeable, err
+	}
+	units, err := s.units.Units(ctx, plugin)
+	for i := 0; i < len(units) && !forgettable && err == nil; i++ {
+		forgettable, _, err = s.kept.Has(ctx, units[i])
+	}
+	return forgettable, purgeable, err
 }
