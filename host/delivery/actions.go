@@ -11,6 +11,7 @@ import (
 	"github.com/berth-host/berth/host/delivery/tasks"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // RetryNow implements actions.Handler: it makes the retries among these events due. It returns their number, and the events
@@ -149,7 +150,7 @@ func (h *handler) Flush(ctx context.Context) error { return h.dispatcher.recorde
 func (h *handler) TakeUp(ctx context.Context) {
 	h.Probe()                              // the operator may have repaired the cause
 	if err := h.recount(ctx); err != nil { // the feeder takes them up all the same
-		h.dispatcher.cfg.Logger.Warn("redriven events are not counted until they are taken up", "plugin", h.name, "error", err)
+		h.dispatcher.cfg.Logger.Warn("redriven events are not counted until they are taken up", spec.LogUnit(h.name), "error", err)
 	}
 	queue.Signal(h.refill)
 }

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/berth-host/berth/host/delivery/obstacle"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -66,6 +67,6 @@ func (h *handler) reportCondition() {
 	h.mu.Lock()
 	c := h.condition()
 	h.mu.Unlock()
-	c.Report(h.dispatcher.cfg.Logger.With("plugin", h.name))
+	c.Report(h.dispatcher.cfg.Logger.With(spec.LogUnit(h.name)))
 	h.dispatcher.cfg.OnCondition(h.name)
 }

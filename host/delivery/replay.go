@@ -129,8 +129,6 @@ func (h *handler) EndReplay(ctx context.Context, r *event.Replay) error {
 		}
 		h.mu.Unlock()
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.readTo = max(h.readTo, r.To, r.Resume)
+	h.SkipTo(max(r.To, r.Resume))
 	return nil
 }

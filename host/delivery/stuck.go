@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/berth-host/berth/host/delivery/obstacle"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // Pause implements reading.Handler.
@@ -34,7 +35,7 @@ func (h *handler) obstructed(part obstacle.Part, err error) {
 		at = h.obstacles.Failed(part, err, h.readTo, time.Now())
 		h.troubled.Store(true)
 	}) {
-		h.dispatcher.cfg.Logger.Error("handler stuck; retrying", "plugin", h.name, "at", at, "error", err)
+		h.dispatcher.cfg.Logger.Error("handler stuck; retrying", spec.LogUnit(h.name), "at", at, "error", err)
 		h.dispatcher.cfg.OnCondition(h.name)
 	}
 }

@@ -200,7 +200,7 @@ func (t *Tracker) reopen(g *group, rec event.Record, at time.Time, version strin
 		note += " in version " + strings.Clone(version)
 	}
 	g.Reopened++
-	t.cfg.Logger.Warn("issue reopened: it failed again after it was resolved", "issue", g.ID, "plugin", g.Handler, "class", g.Class,
+	t.cfg.Logger.Warn("issue reopened: it failed again after it was resolved", "issue", g.ID, spec.LogUnit(g.Handler), "class", g.Class,
 		"error", g.Message, "event_id", rec.Event.ID(), "version", version, "resolved_by", g.StateBy)
 	t.activate(g, "", at, note)
 }

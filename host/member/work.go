@@ -97,7 +97,7 @@ func (w *Work) Own(ctx context.Context, unit string, t *cluster.Tenure) error {
 	if err := w.cfg.Handlers.Own(ctx, unit, bounded{t, until}); err != nil {
 		return errors.Join(fmt.Errorf("start %s: %w", unit, err), w.cfg.Issues.Release(ctx, unit))
 	}
-	w.cfg.Logger.Info("this host runs the handler now", "plugin", unit, "epoch", t.Fence().Epoch)
+	w.cfg.Logger.Info("this host runs the handler now", spec.LogUnit(unit), "epoch", t.Fence().Epoch)
 	return nil
 }
 
@@ -117,8 +117,8 @@ func (w *Work) Disown(ctx context.Context, unit string) error {
 		return fmt.Errorf("stop %s: %w", unit, err)
 	}
 	if err := w.cfg.Issues.Release(ctx, unit); err != nil {
-		w.cfg.Logger.Warn("latest failures of a handler are missing in its issues", "plugin", unit, "error", err)
+		w.cfg.Logger.Warn("latest failures of a handler are missing in its issues", spec.LogUnit(unit), "error", err)
 	}
-	w.cfg.Logger.Info("this host does not run the handler any more", "plugin", unit)
+	w.cfg.Logger.Info("this host does not run the handler any more", spec.LogUnit(unit))
 	return nil
 }

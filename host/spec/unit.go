@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"log/slog"
 	"strconv"
 	"strings"
 )
@@ -56,4 +57,13 @@ func SplitUnit(unit string) (plugin string, shard *int) {
 		shard = &n
 	}
 	return PluginOf(unit), shard
+}
+
+// LogUnit returns what log lines have of a unit: "plugin", and "shard" if it is one.
+func LogUnit(unit string) slog.Attr {
+	plugin, shard := SplitUnit(unit)
+	if shard == nil {
+		return slog.String("plugin", plugin)
+	}
+	return slog.Group("", slog.String("plugin", plugin), slog.Int("shard", *shard))
 }

@@ -1,7 +1,9 @@
 package spec
 
 import (
+	"log/slog"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -18,6 +20,16 @@ func TestUnits(t *testing.T) {
 			if shard, found := ShardOf(unit); found != (shards > 1) || shard != i {
 				t.Errorf("%s: got %d, %v", unit, shard, found)
 			}
+		}
+	}
+}
+
+func TestLogUnit(t *testing.T) {
+	for unit, want := range map[string]string{"enrich": "plugin=enrich", "enrich/3": "plugin=enrich shard=3"} {
+		var b strings.Builder
+		slog.New(slog.NewTextHandler(&b, nil)).With(LogUnit(unit)).Info("x", LogUnit(unit))
+		if got := b.String(); !strings.HasSuffix(got, "msg=x "+want+" "+want+"\n") {
+			t.Errorf("got %q, want %q", got, want)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/spec"
 )
 
 const (
@@ -44,13 +45,13 @@ func (f *Limit) Count(class event.Class, now time.Time) (suppressed int, logged 
 
 // Retried logs a failed attempt that is retried.
 func Retried(logger *slog.Logger, rec event.Record, d *event.Delivery, suppressed int) {
-	logger.Warn("attempt failed; retry scheduled", "plugin", d.Handler, "event_id", rec.Event.ID(), "seq", rec.Seq,
+	logger.Warn("attempt failed; retry scheduled", spec.LogUnit(d.Handler), "event_id", rec.Event.ID(), "seq", rec.Seq,
 		"attempt", d.Attempts, "class", d.ErrorClass, "error", event.Headline(d.ErrorMessage, maxLogged),
 		"retry_in", d.Due.Sub(d.At).Round(time.Millisecond), "suppressed", suppressed)
 }
 
 // Dead logs a dead letter. id is "" when it is not known.
 func Dead(logger *slog.Logger, id string, d *event.Delivery) {
-	logger.Warn("dead letter", "plugin", d.Handler, "event_id", id, "seq", d.Seq,
+	logger.Warn("dead letter", spec.LogUnit(d.Handler), "event_id", id, "seq", d.Seq,
 		"attempt", d.Attempts, "class", d.ErrorClass, "error", event.Headline(d.ErrorMessage, maxLogged))
 }

@@ -93,16 +93,14 @@ func (x *Hold) Leaving() context.Context {
 	return x.leaving
 }
 
-// Until returns the bound of a Bounded tenure.
-func (x *Hold) Until() (until uint64, bounded bool) {
-	if x == nil {
-		return 0, false
+// Until returns the bound of a Bounded tenure, and that of the policy for others.
+func (x *Hold) Until(policy uint64) uint64 {
+	if x != nil {
+		if b, bounded := x.tenure.(Bounded); bounded {
+			return b.Until()
+		}
 	}
-	b, bounded := x.tenure.(Bounded)
-	if bounded {
-		until = b.Until()
-	}
-	return until, bounded
+	return policy
 }
 
 // Epoch returns the epoch of the fence; 0 for the only host.

@@ -94,7 +94,7 @@ func (o *Owners) Fenced(ctx context.Context, handler string) (_ context.Context,
 // lost gives up a handler whose tenure is lost.
 func (o *Owners) lost(handler string, x *Hold) {
 	o.cfg.Logger.Info("this host does not own the handler any more; open attempts are cancelled and their events delivered again",
-		"plugin", handler, "epoch", x.Epoch())
+		spec.LogUnit(handler), "epoch", x.Epoch())
 	o.giveUp(context.Background(), handler, x)
 }
 
@@ -107,6 +107,6 @@ func (o *Owners) giveUp(ctx context.Context, handler string, x *Hold) {
 		return
 	}
 	if err := GiveUp(ctx, x, h); err != nil {
-		o.cfg.Logger.Warn("outcomes dropped: their events are delivered again", "plugin", handler, "error", err)
+		o.cfg.Logger.Warn("outcomes dropped: their events are delivered again", spec.LogUnit(handler), "error", err)
 	}
 }

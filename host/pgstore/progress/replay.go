@@ -49,7 +49,7 @@ func (s *State) backlog(ctx context.Context, tx pgx.Tx, handler string) (b event
 			}
 		})
 		for _, u := range bad {
-			s.cfg.Logger.Error("outcomes not readable; the events are delivered again", "plugin", handler, "from_seq", max(u.First, after+1),
+			s.cfg.Logger.Error("outcomes not readable; the events are delivered again", spec.LogUnit(handler), "from_seq", max(u.First, after+1),
 				"to_seq", min(u.Last, until), "error", u.Err)
 		}
 		return err
