@@ -164,8 +164,24 @@ func TestShardsAreOneHandlerForOperators(t *testing.T) {
 		t.Errorf("got %+v", redriven)
 	}
 	r.awaitAttempts("a redrive", 3)
+	r.ask("POST", "/api/v1/events/plugins/echo/disable", nil, nil)
+	eventually(t, "a host has not followed", func() bool {
+		return !slices.ContainsFunc(r.hosts, func(s *testHost) bool {
+			return slices.ContainsFunc(spec.Units("echo", 4), s.host.runner.Dispatcher.IsOpen)
+		})
+	})
+	if r.ask("POST", "/api/v1/events/dead-letters/redrive", wire.DeadLetterFilter{Plugin: "echo"}, &redriven); redriven.Redriven != 2*events {
+		t.Errorf("while it is disabled: got %+v", redriven)
+	}
+	var ev wire.Event
+	if r.ask("GET", "/api/v1/events/"+r.ids[0], nil, &ev); len(ev.Deliveries) != 1 || ev.Deliveries[0].Status != "pending" || ev.Deliveries[0].WaitingFor == nil ||
+		ev.Deliveries[0].WaitingFor.Kind != "disabled" {
+		t.Errorf("while it is disabled: got %+v", ev.Deliveries)
+	}
+	r.ask("POST", "/api/v1/events/plugins/echo/enable", nil, nil)
+	r.awaitAttempts("a redrive while it was disabled", 4)
 	r.ask("POST", "/api/v1/events/replay", wire.Replay{Plugin: "echo", From: "earliest"}, nil)
-	r.awaitAttempts("a replay", 4)
+	r.awaitAttempts("a replay", 5)
 	var o wire.Operation
 	r.ask("POST", "/api/v1/operations", wire.NewOperation{Kind: "replay", Plugin: "echo", Filter: wire.OperationFilter{From: "earliest", Subject: "subject1"}}, &o)
 	eventually(t, "the operation has not ended", func() bool {
