@@ -65,11 +65,13 @@ func scale(ctx context.Context, o options, stdout io.Writer) error {
 
 // String is a line for a person.
 func (r rate) String() string {
-	used := make([]string, len(r.used))
+	used, sum := make([]string, len(r.used)), 0.0
 	for i, n := range r.used {
 		used[i] = fmt.Sprintf("%.2f", n)
+		sum += n
 	}
-	return fmt.Sprintf("%d × %.2g processors: %.1f events/s, processors used: %s", r.hosts, processors, r.events, strings.Join(used, ", "))
+	return fmt.Sprintf("%d × %.2g processors: %.1f events/s; processors used: %s; for a second of a processor: %.1f events", r.hosts, processors, r.events,
+		strings.Join(used, ", "), r.events/sum)
 }
 
 // measureRate has hosts deliver a backlog, each with its share of a processor.
