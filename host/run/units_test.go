@@ -240,3 +240,14 @@ func TestChangeOfShardsIsShown(t *testing.T) {
 		}
 	}
 }
+
+// TestStateOfAShardIsLeft: a position of a shard is one of its plugin.
+func TestStateOfAShardIsLeft(t *testing.T) {
+	s := newSharded(t)
+	s.save(t, nil, event.Cursor{Name: "handler/h/7", Seq: 2}, event.Cursor{Name: "handler/g-h", Seq: 2})
+	for plugin, want := range map[string]bool{"h": true, "g": false, "g-h": true} {
+		if forgettable, purgeable, err := (run.HandlerState{State: s}).Has(t.Context(), plugin); forgettable != want || purgeable || err != nil {
+			t.Errorf("%s: got %v, %v, %v", plugin, forgettable, purgeable, err)
+		}
+	}
+}

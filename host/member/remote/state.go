@@ -13,6 +13,7 @@ type Kept interface {
 	// Forget forgets one unit.
 	Forget(ctx context.Context, unit string) error
 	Purge(ctx context.Context, plugin string) error
+	// Has reports what is left of a plugin, with each unit that its handler has or had.
 	Has(ctx context.Context, plugin string) (forgettable, purgeable bool, err error)
 }
 
@@ -114,13 +115,5 @@ func (s *State) Has(ctx context.Context, plugin string) (forgettable, purgeable 
 			return false, false, nil
 		}
 	}
-	forgettable, purgeable, err = s.kept.Has(ctx, plugin)
-	if !s.way.Shared || err != nil {
-		return forgettable, purgeable, err
-	}
-	units, err := s.units.Units(ctx, plugin)
-	for i := 0; i < len(units) && !forgettable && err == nil; i++ {
-		forgettable, _, err = s.kept.Has(ctx, units[i])
-	}
-	return forgettable, purgeable, err
+	return s.kept.Has(ctx, plugin)
 }

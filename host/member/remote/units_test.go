@@ -298,21 +298,7 @@ func (u unitState) Purge(_ context.Context, plugin string) error {
 	return u.err
 }
 
-// Has has a position of one shard.
-func (u unitState) Has(_ context.Context, unit string) (forgettable, purgeable bool, err error) {
-	return unit == "enrich/1", false, u.err
-}
-
-// TestStateOfAShardIsLeft: a plugin without shards has nothing left.
-func TestStateOfAShardIsLeft(t *testing.T) {
-	_, s, to := newShards(t)
-	state := remote.NewState(remote.Way{Shared: true, Joined: func() remote.Caller { return to }}, unitState{&s.host}, s, s.IsOpen)
-	for plugin, want := range map[string]bool{"enrich": true, "gone": false} {
-		if forgettable, purgeable, err := state.Has(t.Context(), plugin); forgettable != want || purgeable || err != nil {
-			t.Errorf("%s: got %v, %v, %v", plugin, forgettable, purgeable, err)
-		}
-	}
-}
+func (u unitState) Has(context.Context, string) (bool, bool, error) { return false, false, nil }
 
 // TestStateOfAllShardsIsForgotten: of the present shards by their owners, of all that were before here.
 func TestStateOfAllShardsIsForgotten(t *testing.T) {
