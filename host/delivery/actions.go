@@ -35,9 +35,8 @@ func (h *handler) RetryNow(seqs []uint64) (n int, left []uint64) {
 		case t == nil:
 			left = append(left, seq)
 		case !t.Taken() && t.Past != nil && t.Past.Status == event.StatusRetrying:
-			due := *t.Past
-			due.Due = now
-			t.Past = &due
+			t.Past = new(*t.Past)
+			t.Past.Due = now
 			n++
 		}
 	}

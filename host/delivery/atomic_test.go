@@ -27,9 +27,13 @@ func setUpAtomic(t *testing.T) atomicFixture {
 }
 
 func setUpAtomicWith(t *testing.T, policy delivery.Policy) atomicFixture {
-	f := atomicFixture{fixture: setUp(t)}
+	return setUpAtomicUnit(t, "h", delivery.Config{}, policy)
+}
+
+func setUpAtomicUnit(t *testing.T, unit string, cfg delivery.Config, policy delivery.Policy) atomicFixture {
+	f := atomicFixture{fixture: setUpWith(t, cfg)}
 	f.guest = &guest{get: f.store.get}
-	f.h = f.open(t, "h", policy)
+	f.h = f.open(t, unit, policy)
 	f.a, f.b = f.h.Lease(), f.h.Lease()
 	t.Cleanup(func() {
 		f.a.Close()

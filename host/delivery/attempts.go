@@ -236,9 +236,7 @@ func (h *handler) succeedAll(list []*tasks.Task, done *event.Successes, s *Sourc
 		s.counts.Attempt(p.Duration, p.Fuel)
 		s.counts.Success(t.Record.Event.Start(), p.At)
 		t.Lease, t.Phase, t.Recorded = nil, tasks.Waiting, true
-		if h.fair != nil {
-			h.fair.Recorded(t.Record.Seq)
-		}
+		h.fair.Recorded(t.Record.Seq)
 		h.forget(t)
 	}
 	h.wakeReader()
@@ -265,9 +263,8 @@ func (h *handler) judge(t *tasks.Task, o *event.Outcome, at time.Time) *event.De
 	d := outcomes.Judge(h.name, t.Record.Seq, t.Past, o, at, h.policy.Retry, h.dispatcher.cfg.Random)
 	t.Past, t.Conflicts = d, 0
 	if d.Logs != nil { // they may be large, and a task may wait for long
-		past := *d
-		past.Logs = nil
-		t.Past = &past
+		t.Past = new(*d)
+		t.Past.Logs = nil
 	}
 	return d
 }
@@ -276,9 +273,7 @@ func (h *handler) judge(t *tasks.Task, o *event.Outcome, at time.Time) *event.De
 func (h *handler) unblock(t *tasks.Task) {
 	t.Phase = tasks.Waiting
 	h.behind--
-	if h.fair != nil {
-		h.fair.Unblocked(t.Group)
-	}
+	h.fair.Unblocked(t.Group)
 }
 
 // release is forget, and lets the reader read on.
@@ -309,9 +304,7 @@ func (h *handler) forget(t *tasks.Task) {
 		h.schedule(t.Next)
 		t.Next = nil
 	}
-	if h.fair != nil {
-		h.fair.Closed(t.Group)
-	}
+	h.fair.Closed(t.Group)
 	h.free.Drop(t)
 }
 

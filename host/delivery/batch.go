@@ -22,10 +22,8 @@ func (h *handler) cursor() uint64 {
 	if h.window.Len() > 0 {
 		c = h.window.Peek().Record.Seq - 1
 	}
-	if h.fair != nil {
-		if first := h.fair.First(); first != 0 {
-			c = min(c, first-1)
-		}
+	if first := h.fair.First(); first != 0 {
+		c = min(c, first-1)
 	}
 	if r := h.replay; r != nil && c >= r.To {
 		return max(c, r.Resume) // the events between were final before the replay

@@ -1,11 +1,13 @@
 package delivery
 
 import (
+	"math"
 	"slices"
 	"time"
 
 	"github.com/berth-host/berth/host/delivery/notice"
 	"github.com/berth-host/berth/host/delivery/outcomes"
+	"github.com/berth-host/berth/host/delivery/pending"
 	"github.com/berth-host/berth/host/delivery/tasks"
 	"github.com/berth-host/berth/host/event"
 )
@@ -58,15 +60,23 @@ func (h *handler) conflict(t *tasks.Task, o *event.Outcome, s *Source, at time.T
 	return &d
 }
 
-// runAgain puts a task that was in conflict before the younger ones, or has it run alone.
+// runAgain puts a task that was in conflict before the younger ones, or has it run alone when it is due.
 func (h *handler) runAgain(t *tasks.Task) {
-	t.Conflicts++
-	h.ready.Return(t)
+	if t.Conflicts = min(t.Conflicts, math.MaxUint8-1) + 1; t.Conflicts < event.MaxConflicts {
+		h.ready.Return(t)
+	} else {
+		h.enqueue(t)
+	}
+	h.signal()
+}
+
+// push adds a task to the ready ones, and has it run alone if it was in conflict too often.
+func (h *handler) push(t *tasks.Task) {
+	h.ready.Push(t)
 	if t.Conflicts >= event.MaxConflicts {
 		h.alone.Add(t)
 		h.revoke() // what leases have not started waits behind it
 	}
-	h.signal()
 }
 
 // answered ends the commits among outcomes that the store has answered. It returns what is
@@ -95,7 +105,8 @@ func (h *handler) answered(list []outcomes.Full[*Source], a outcomes.Answers) (n
 		if rerun := a.Conflicts[o.Seq]; rerun != nil {
 			t.Past = new(*rerun)
 			o.Source.counts.Conflicts++
-			if h.gone || t.Conflicts < event.MaxConflicts+event.MaxLoneConflicts-1 {
+			wait, ok := pending.Again(h.name, int(t.Conflicts)+1, h.dispatcher.cfg.Random)
+			if t.Past.Due = t.Past.Due.Add(wait); ok || h.gone {
 				again = append(again, t)
 			} else {
 				n.Record, n.Observed = t.Record, watched

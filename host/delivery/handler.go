@@ -231,7 +231,7 @@ func (h *handler) enqueue(t *tasks.Task) {
 		h.wakeReader()
 		return
 	}
-	h.ready.Push(t)
+	h.push(t)
 }
 
 // signal wakes an instance, or signals demand, when an attempt may start.
@@ -281,7 +281,7 @@ func (h *handler) Recheck() {
 // admitDue makes the retries ready that are due. The caller holds handler.mu.
 func (h *handler) admitDue(now time.Time) {
 	for t, ok := h.retries.Pop(now); ok; t, ok = h.retries.Pop(now) {
-		h.ready.Push(t)
+		h.push(t)
 	}
 	h.setTimer()
 	h.signal()

@@ -29,7 +29,8 @@ type Effects struct {
 const MaxConflicts = 8
 
 // MaxLoneConflicts is how often it runs alone: when it is in conflict then, it is a failed attempt.
-// Only writes of others than the handler can cause that, or a time limit that passes.
+// Only writes of others than the handler can cause that, or a time limit that passes. In a shard it
+// is none, however often it runs: the other shards write meanwhile (package pending).
 const MaxLoneConflicts = 8
 
 // EffectRead is a key as an attempt read it. Its revision is its value: when other

@@ -129,7 +129,7 @@ const (
 	ClassConflict       Class = "conflict"        // a child's key was used before, with other content
 	ClassScheduledQuota Class = "scheduled_quota" // its deferred children would have exceeded their share of the log
 	ClassSkipped        Class = "skipped"         // an operator skipped the event for this handler
-	ClassKVConflict     Class = "kv_conflict"     // a key that it had read was changed; counts as an attempt only after MaxLoneConflicts
+	ClassKVConflict     Class = "kv_conflict"     // a key that it had read was changed; counts as an attempt only after MaxLoneConflicts, in a shard never
 	ClassKVQuota        Class = "kv_quota"        // its writes would have grown the plugin's state beyond its quota
 	ClassCancelled      Class = "cancelled"       // the host stopped it; does not count as an attempt
 )

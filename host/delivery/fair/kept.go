@@ -34,8 +34,11 @@ func (q *Queue[T]) Live() int {
 // one that it may not.
 func (q *Queue[T]) Entries() int { return q.kept.Len() }
 
-// First returns the first Seq that the cursor may not pass, 0 for none.
+// First returns the first Seq that the cursor may not pass, 0 for none and for a nil queue.
 func (q *Queue[T]) First() uint64 {
+	if q == nil {
+		return 0
+	}
 	if q.kept.trim(); q.kept.Len() == 0 {
 		return 0
 	}

@@ -112,9 +112,14 @@ func (q *Queue[T]) release(g *group[T]) {
 // Opened counts an entry as open.
 func (q *Queue[T]) Opened(n Group) { q.groups[n].open++ }
 
-// Closed counts an entry as final.
+// Closed counts an entry as final. It does nothing for a nil queue.
 func (q *Queue[T]) Closed(n Group) {
-	g := q.groups[n]
+	if q != nil {
+		q.closed(q.groups[n])
+	}
+}
+
+func (q *Queue[T]) closed(g *group[T]) {
 	g.open--
 	q.note(g)
 	q.release(g)
@@ -123,8 +128,12 @@ func (q *Queue[T]) Closed(n Group) {
 // Blocked counts an open entry as one that waits for another one of its key; Unblocked undoes it.
 func (q *Queue[T]) Blocked(n Group) { q.groups[n].behind++ }
 
-// Unblocked counts an entry of Blocked as one that no longer waits.
-func (q *Queue[T]) Unblocked(n Group) { q.groups[n].behind-- }
+// Unblocked counts an entry of Blocked as one that no longer waits. It does nothing for a nil queue.
+func (q *Queue[T]) Unblocked(n Group) {
+	if q != nil {
+		q.groups[n].behind--
+	}
+}
 
 // Len returns the number of ready entries.
 func (q *Queue[T]) Len() int { return q.ready }

@@ -1,10 +1,16 @@
 package pending
 
-import "slices"
+import (
+	"slices"
+	"time"
+
+	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/spec"
+)
 
 // Alone has the deliveries that run alone because they were in conflict too often: each waits
 // until no attempt of the handler is open and all effects are written, and no other attempt
-// starts before it has ended. The zero value is empty. It is not safe for concurrent use.
+// starts before it has ended. For a shard the handler is this shard only. The zero value is empty. It is not safe for concurrent use.
 type Alone[T comparable] struct {
 	waiting []T
 	running bool
@@ -46,4 +52,17 @@ func (a *Alone[T]) Remove(one T) bool {
 	}
 	a.waiting = slices.Delete(a.waiting, i, i+1)
 	return true
+}
+
+// Again reports whether a delivery of a unit that was in conflict in this many runs runs again, and
+// how long it waits before: not at all in a handler's only unit, where it is a failed attempt after
+// event.MaxLoneConflicts runs alone. A shard runs alone beside the other shards, which may write the
+// same key. So there it is none, and after each run alone it waits a random part of a time that grows
+// to a second. random returns a number in [0, 1).
+func Again(unit string, runs int, random func() float64) (wait time.Duration, ok bool) {
+	alone := runs - event.MaxConflicts
+	if _, shard := spec.ShardOf(unit); !shard || alone <= 0 {
+		return 0, alone < event.MaxLoneConflicts
+	}
+	return time.Duration(random() * float64(min(4*time.Millisecond<<min(alone, 8), time.Second))), true
 }

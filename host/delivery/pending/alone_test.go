@@ -1,6 +1,11 @@
 package pending
 
-import "testing"
+import (
+	"testing"
+	"time"
+
+	"github.com/berth-host/berth/host/event"
+)
 
 func TestAloneIsOneAfterTheOther(t *testing.T) {
 	var a Alone[string]
@@ -24,5 +29,28 @@ func TestAloneIsOneAfterTheOther(t *testing.T) {
 	}
 	if one, ok := a.Take(); !ok || one != "z" || !a.Remove("z") || a.Any() {
 		t.Fatalf("got %q (%v)", one, ok)
+	}
+}
+
+func TestAgain(t *testing.T) {
+	random := func() float64 { return 0.5 }
+	for _, tt := range []struct {
+		unit string
+		runs int
+		wait time.Duration
+		ok   bool
+	}{
+		{"enrich", 1, 0, true},
+		{"enrich", event.MaxConflicts + event.MaxLoneConflicts - 1, 0, true},
+		{"enrich", event.MaxConflicts + event.MaxLoneConflicts, 0, false},
+		{"enrich/3", event.MaxConflicts, 0, true},
+		{"enrich/3", event.MaxConflicts + 1, 4 * time.Millisecond, true},
+		{"enrich/3", event.MaxConflicts + 2, 8 * time.Millisecond, true},
+		{"enrich/3", event.MaxConflicts + event.MaxLoneConflicts, 500 * time.Millisecond, true},
+		{"enrich/3", 256, 500 * time.Millisecond, true},
+	} {
+		if wait, ok := Again(tt.unit, tt.runs, random); wait != tt.wait || ok != tt.ok {
+			t.Errorf("%s after %d runs: got %v, %v", tt.unit, tt.runs, wait, ok)
+		}
 	}
 }

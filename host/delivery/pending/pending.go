@@ -165,7 +165,7 @@ func Conflict(d event.Delivery, runs int) event.Delivery {
 	d.Status, d.ErrorClass = event.StatusRetrying, event.ClassKVConflict
 	d.ErrorMessage = fmt.Sprintf("another delivery changed a key that it had read (run %d of %d beside others; then it runs alone)", runs, event.MaxConflicts)
 	if runs >= event.MaxConflicts {
-		d.ErrorMessage = fmt.Sprintf("another delivery changed a key that it had read, in %d runs: it runs alone now", runs)
+		d.ErrorMessage = fmt.Sprintf("another delivery changed a key that it had read, in %d runs or more: it is to run alone", runs)
 	}
 	return d
 }

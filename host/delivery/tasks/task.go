@@ -47,6 +47,9 @@ func (t *Task) Delivery(handler string) event.Delivery {
 	} else {
 		d.At = time.Unix(0, t.Arrived).UTC()
 	}
+	if t.Conflicts > event.MaxConflicts {
+		d.Due = d.At // as event.Delivery.Rerun made it, before pending.Again
+	}
 	if t.Phase == Committing || t.Phase == Delivering && (t.Lease == nil || int32(t.Slot) < t.Lease.Load()) {
 		d.Status = event.StatusDelivering
 	} else if t.Conflicts > 0 {
