@@ -28,9 +28,9 @@ type Store interface {
 	// them has read or has an outcome of, in one transaction. fault.Conflict: one is not free or
 	// has no position, or as Share.
 	CutUnits(ctx context.Context, units []string, document func(cut uint64) spec.SharedDocument) error
-	// BeginUnits ends the epochs of the former units, puts the next ones in place of them, at cut or,
-	// if all of them are further, at the lowest of their positions, and stores the document, in one
-	// transaction. Outcomes stay. fault.Conflict: a former unit is not free, has not reached the cut
+	// BeginUnits ends the epochs of the former units, puts the next ones in place of all that the
+	// plugin has, at the lowest position of the former ones, and stores the document, in one
+	// transaction. Outcomes stay. fault.Conflict: a former unit is not free, has not passed the cut
 	// or has something open, or as Share.
 	BeginUnits(ctx context.Context, former, next []string, cut uint64, d spec.SharedDocument) error
 }

@@ -123,11 +123,15 @@ func (d *database) BeginUnits(ctx context.Context, former, next []string, cut ui
 	if err := d.free(former); err != nil {
 		return err
 	}
+	lowest := d.unit(former[0]).cursor
+	for _, name := range former {
+		lowest = min(lowest, d.unit(name).cursor)
+	}
 	for _, name := range former {
 		d.unit(name).found, d.unit(name).cursor = false, 0
 	}
 	for _, name := range next {
-		d.unit(name).found, d.unit(name).cursor, d.unit(name).outcome = true, cut, map[uint64]bool{}
+		d.unit(name).found, d.unit(name).cursor, d.unit(name).outcome = true, lowest, map[uint64]bool{}
 	}
 	d.changes++
 	_, err := d.Share(ctx, s)

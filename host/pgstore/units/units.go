@@ -98,15 +98,16 @@ func (u *Units) BeginUnits(ctx context.Context, former, next []string, cut uint6
 				return fault.New(fault.Conflict, "unit %s has not ended: it is at %d of %d, and has open deliveries: %t", s.Name, s.Cursor, cut, s.Open)
 			}
 		}
+		all := spec.EveryUnit(spec.PluginOf(former[0]))
 		var gone []string
-		for _, unit := range former {
+		for _, unit := range all {
 			names := event.HandlerCursors(unit)
 			gone = append(gone, names.Position, names.SampledFrom, names.SampledTo)
 		}
 		if _, err := tx.Exec(ctx, `DELETE FROM cursors WHERE name = ANY ($1::text[])`, gone); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, `DELETE FROM replays WHERE handler = ANY ($1::text[])`, former); err != nil {
+		if _, err := tx.Exec(ctx, `DELETE FROM replays WHERE handler = ANY ($1::text[])`, all); err != nil {
 			return err
 		}
 		if _, err := tx.Exec(ctx, `INSERT INTO cursors (name, seq) SELECT name, $2 FROM unnest($1::text[]) AS name`, positions(next), int64(lowest)); err != nil {

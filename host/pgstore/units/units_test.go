@@ -245,15 +245,38 @@ func TestNextUnitsBeginAtTheCut(t *testing.T) {
 	}
 }
 
-// TestUnitsThatWereClaimedAnewMoveNoFurtherBack: a plugin that was uninstalled while its shards changed
-// is installed again.
-func TestUnitsThatWereClaimedAnewMoveNoFurtherBack(t *testing.T) {
+// TestNextUnitsBeginWhereFormerOnesAre: a handler that was uninstalled and installed again is behind
+// the cut, and its next units do not get the events from there on a second time.
+func TestNextUnitsBeginWhereFormerOnesAre(t *testing.T) {
 	s := open(t)
-	s.save(nil, "p/0", 14, nil)
-	s.save(nil, "p/1", 14, nil)
-	s.check(s.BeginUnits(t.Context(), pair, []string{"p"}, 9, document(0)(1)))
-	if got := s.states("p"); got[0].Cursor != 14 {
-		t.Errorf("got %+v", got)
+	ctx := t.Context()
+	s.save(nil, "p/0", 10, nil)
+	s.save(nil, "p/1", 8, nil)
+	s.check(s.CutUnits(ctx, pair, document(0)))
+	for _, unit := range pair {
+		s.check(s.ForgetHandler(ctx, unit))
+	}
+	s.check(s.Claim(ctx, "p", "shards", 18, func([]byte) ([]string, error) { return pair, nil }))
+	s.save(nil, "p/1", 20, nil)
+	s.check(s.BeginUnits(ctx, pair, []string{"p"}, 10, document(1)(10)))
+	if got := s.states("p")[0]; got.Cursor != 18 {
+		t.Errorf("it begins at %d, want the lowest position of its former units", got.Cursor)
+	}
+}
+
+// TestStrayPositionsEnd: a position under the name of a next unit, or of any other of the plugin, ends
+// with the change.
+func TestStrayPositionsEnd(t *testing.T) {
+	s := open(t)
+	s.save(nil, "p", 10, nil)
+	s.save(nil, "p/1", 3, nil)
+	s.save(nil, "p/7", 4, nil)
+	s.save(nil, "q/1", 5, nil)
+	s.check(s.BeginUnits(t.Context(), []string{"p"}, pair, 10, document(0)(10)))
+	want := []spec.UnitState{{Name: "p/0", Cursor: 10, Found: true}, {Name: "p/1", Cursor: 10, Found: true}, {Name: "p/7"},
+		{Name: "q/1", Cursor: 5, Found: true}}
+	if got := s.states("p/0", "p/1", "p/7", "q/1"); !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
 	}
 }
 
