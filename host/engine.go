@@ -77,7 +77,9 @@ func (h *Host) startCluster(verifier *auth.Verifier) error {
 			return h.live.FollowShards(ctx)
 		},
 	}, h.logger)
-	h.once("shards", shards.Coordinator{Store: h.engine.Shared, Wanted: member.Wanted(func() cluster.View { return h.cluster.Load().View() }), Logger: h.logger}.Run)
+	coordinator := &shards.Coordinator{Store: h.engine.Shared, Wishes: member.Wishes(func() cluster.View { return h.cluster.Load().View() }),
+		Steady: h.cfg.steady, Grace: h.ShutdownTimeout(), Logger: h.logger}
+	h.once("shards", coordinator.Run)
 	self, err := member.Describe(h.description(), work.Modules, work.Inactive)
 	if err != nil {
 		return err

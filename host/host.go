@@ -52,10 +52,11 @@ type Config struct {
 	Logger         *slog.Logger // nil: discard
 
 	// For tests: the fetchers' roots, resolver and timeouts, the timer between refreshes of
-	// the marketplace list, and the tracer.
+	// the marketplace list, the tracer, and shards.Coordinator.Steady.
 	fetch    marketplace.Config
 	newTimer func(time.Duration) (fired <-chan time.Time, stop func() bool)
 	tracer   *trace.Tracer
+	steady   time.Duration
 }
 
 // Host is one running Berth. Make it with New, Start it once, and Close it. Its methods

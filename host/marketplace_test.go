@@ -214,7 +214,7 @@ func startHost(t *testing.T, config string, fetch marketplace.Config, change ...
 	dir := t.TempDir()
 	s := &testHost{t: t, yaml: filepath.Join(dir, "berth.yaml")}
 	check(t, os.WriteFile(s.yaml, []byte(config), 0o600))
-	cfg := Config{ConfigPath: s.yaml, DataDir: filepath.Join(dir, "data"), Listen: "127.0.0.1:0", fetch: fetch}
+	cfg := Config{ConfigPath: s.yaml, DataDir: filepath.Join(dir, "data"), Listen: "127.0.0.1:0", fetch: fetch, steady: time.Second}
 	for _, c := range change {
 		c(&cfg)
 	}

@@ -149,6 +149,18 @@ func TestGuaranteesOfShards(t *testing.T) {
 	}
 	s := startForGuarantees(t, postgresEngine, list)
 	for _, g := range list {
+		for _, h := range g.handlers {
+			await(t, h.name+" has three shards", func() error {
+				var p wire.Plugin
+				_, err := s.Call(t.Context(), "GET", "/api/v1/plugins/"+h.name, nil, &p)
+				if err == nil && (p.Shards == nil || p.Shards.Count != 3 || p.Shards.Stage != "") {
+					err = fmt.Errorf("it has %+v", p.Shards)
+				}
+				return err
+			})
+		}
+	}
+	for _, g := range list {
 		t.Run(g.name, func(t *testing.T) { g.check(t, s) })
 	}
 	s.terminate(t)

@@ -46,6 +46,7 @@ type Shared interface {
 	UnitStates(ctx context.Context, units []string) ([]spec.UnitState, error)
 	CutUnits(ctx context.Context, units []string, document func(cut uint64) spec.SharedDocument) error
 	BeginUnits(ctx context.Context, former, next []string, cut uint64, d spec.SharedDocument) error
+	EndUnits(ctx context.Context, units []string, d spec.SharedDocument) error
 	// Claim gives all units of a cursor's plugin this position, unless one of them has a position.
 	Claim(ctx context.Context, c event.Cursor) error
 

@@ -5,21 +5,33 @@ import (
 	"github.com/berth-host/berth/host/shards"
 )
 
-// Wanted returns the function that returns the layouts that live members want, by plugin. A member
-// without a plugin wants none of it.
-func Wanted(view func() cluster.View) func() map[string][]shards.Layout {
-	return func() map[string][]shards.Layout {
-		wanted := make(map[string][]shards.Layout)
+// Wishes returns the function that returns which layouts live members want.
+func Wishes(view func() cluster.View) func() shards.Wishes {
+	return func() shards.Wishes {
+		w := shards.Wishes{Layouts: make(map[string][]shards.Layout), Hosts: make(map[string]string)}
 		for _, m := range view().Members {
+			w.Hosts[m.ID] = m.Name
 			if !m.Alive {
 				continue
 			}
 			for plugin, text := range m.Layouts {
-				if l, ok := shards.Parse(text); ok {
-					wanted[plugin] = append(wanted[plugin], l)
+				l, ok := shards.Parse(text)
+				if !ok { // a newer version wrote it
+					l = shards.Layout{}
+				}
+				w.Layouts[plugin] = append(w.Layouts[plugin], l)
+			}
+			for plugin := range m.Modules {
+				if m.Layouts[plugin] == "" { // its version knows no shards
+					w.Layouts[plugin] = append(w.Layouts[plugin], shards.Layout{})
+				}
+			}
+			for _, plugin := range m.Inactive {
+				if _, found := w.Layouts[plugin]; !found {
+					w.Layouts[plugin] = nil
 				}
 			}
 		}
-		return wanted
+		return w
 	}
 }

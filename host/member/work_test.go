@@ -85,15 +85,27 @@ func TestUnitsThatAreRefusedDoNotStart(t *testing.T) {
 	}
 }
 
-func TestWantedAreTheLayoutsOfLiveMembers(t *testing.T) {
-	one := func(alive bool, layouts map[string]string) cluster.MemberView {
-		return cluster.MemberView{Alive: alive, Member: spec.Member{Layouts: layouts}}
+// TestWishesAreThoseOfLiveMembers: a host that runs a plugin and says no layout, or one that cannot be
+// read, agrees with no other.
+func TestWishesAreThoseOfLiveMembers(t *testing.T) {
+	one := func(id string, alive bool, layouts map[string]string, modules, inactive string) cluster.MemberView {
+		return cluster.MemberView{Alive: alive, Member: spec.Member{ID: id, Name: "host-" + id, Layouts: layouts,
+			Modules: map[string]string{modules: "1"}, Inactive: []string{inactive}}}
 	}
-	got := member.Wanted(func() cluster.View {
-		return cluster.View{Members: []cluster.MemberView{one(true, map[string]string{"tax": "1", "mail": "4 /data/id"}), one(true, map[string]string{"tax": "2"}),
-			one(false, map[string]string{"tax": "3"}), one(true, nil), one(true, map[string]string{"tax": "what a newer version writes"})}}
+	got := member.Wishes(func() cluster.View {
+		return cluster.View{Members: []cluster.MemberView{
+			one("1", true, map[string]string{"tax": "1", "mail": "4 /data/id"}, "tax", "mail"),
+			one("2", true, map[string]string{"tax": "2"}, "tax", "off"),
+			one("3", false, map[string]string{"tax": "3"}, "gone", "gone"),
+			one("4", true, nil, "old", "tax"),
+			one("5", true, map[string]string{"tax": "what a newer version writes"}, "tax", "mail"),
+		}}
 	})()
-	if want := map[string][]shards.Layout{"tax": {shards.New(1, ""), shards.New(2, "")}, "mail": {shards.New(4, "/data/id")}}; !reflect.DeepEqual(got, want) {
-		t.Errorf("got %v, want %v", got, want)
+	unknown := shards.Layout{}
+	want := shards.Wishes{
+		Layouts: map[string][]shards.Layout{"tax": {shards.New(1, ""), shards.New(2, ""), unknown}, "mail": {shards.New(4, "/data/id")}, "old": {unknown}, "off": nil},
+		Hosts:   map[string]string{"1": "host-1", "2": "host-2", "3": "host-3", "4": "host-4", "5": "host-5"}}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
 	}
 }

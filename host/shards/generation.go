@@ -3,6 +3,7 @@ package shards
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/berth-host/berth/host/spec"
 )
@@ -91,26 +92,33 @@ func (g Generation) Until() uint64 {
 
 // situation is what decides the next step of a generation.
 type situation struct {
-	wanted []Layout // of live members, those of which the plugin is
-	free   bool     // no host owns a unit of the layout
-	done   bool     // each has passed the cut, and nothing in them is open
+	wanted    []Layout // of live members, those of which the plugin is
+	steady    bool     // they have wanted the same for a while
+	late      bool     // units should have been free before
+	free      bool     // no host owns a unit of the layout, and each has a position
+	done      bool     // each has passed the cut, and nothing in them is open
+	forgotten bool     // no live host has the plugin, none owns a unit of the layout, and none has a position
 }
 
 // action is how a step is stored.
 type action int
 
 const (
-	wait  action = iota // no step
-	put                 // by compare-and-swap of the document
-	cut                 // with the cut, while the units are free
-	begin               // with the cursors of the next units, while the units are free and done
+	wait   action = iota // no step
+	put                  // by compare-and-swap of the document
+	cut                  // with the cut, while the units are free
+	begin                // with the cursors of the next units, while the units are free and done
+	remove               // while the units are free, and no unit of the plugin has a position
 )
 
 // step returns the next step, and the generation after it. The store adds the cut.
 func (g Generation) step(s situation) (Generation, action) {
+	if s.forgotten {
+		return first(), remove
+	}
 	switch wanted, unanimous := agreement(s.wanted); g.Stage {
 	case Running:
-		if unanimous && wanted != g.Layout {
+		if unanimous && wanted != g.Layout && s.steady {
 			g.Stage, g.Next = Stopping, &wanted
 			return g, put
 		}
@@ -122,6 +130,9 @@ func (g Generation) step(s situation) (Generation, action) {
 		case s.free:
 			g.Stage = Draining
 			return g, cut
+		case s.late:
+			g.Stage, g.Next = Running, nil
+			return g, put
 		}
 	case Draining:
 		if s.done {
@@ -140,14 +151,9 @@ func (g Generation) step(s situation) (Generation, action) {
 	return g, wait
 }
 
-// agreement returns the layout that all want.
+// agreement returns the layout that all want; the zero Layout is of one that does not say.
 func agreement(wanted []Layout) (l Layout, unanimous bool) {
-	for _, l := range wanted {
-		if l != wanted[0] {
-			return l, false
-		}
-	}
-	if len(wanted) == 0 {
+	if len(wanted) == 0 || slices.ContainsFunc(wanted, func(l Layout) bool { return l != wanted[0] || l.Shards == 0 }) {
 		return l, false
 	}
 	return wanted[0], true

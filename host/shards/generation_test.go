@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"testing"
+	"time"
 
 	"github.com/berth-host/berth/host/spec"
 )
@@ -55,10 +56,16 @@ func TestSteps(t *testing.T) {
 		{"all are content", at(Running, nil, 0), situation{wanted: want(one, one)}, at(Running, nil, 0), wait},
 		{"no host has the plugin", at(Running, nil, 0), situation{}, at(Running, nil, 0), wait},
 		{"hosts differ", at(Running, nil, 0), situation{wanted: want(four, one)}, at(Running, nil, 0), wait},
-		{"all want another", at(Running, nil, 0), situation{wanted: want(four, four)}, at(Stopping, &four, 0), put},
+		{"all want another", at(Running, nil, 0), situation{wanted: want(four, four), steady: true}, at(Stopping, &four, 0), put},
+		{"since a moment ago", at(Running, nil, 0), situation{wanted: want(four, four)}, at(Running, nil, 0), wait},
+		{"one does not say what it wants", at(Running, nil, 0), situation{wanted: want(four, Layout{}), steady: true}, at(Running, nil, 0), wait},
+		{"none says what it wants", at(Running, nil, 0), situation{wanted: want(Layout{}, Layout{}), steady: true}, at(Running, nil, 0), wait},
 		{"a unit is not free", at(Stopping, &four, 0), situation{wanted: want(four)}, at(Stopping, &four, 0), wait},
 		{"free", at(Stopping, &four, 0), situation{wanted: want(four), free: true}, at(Draining, &four, 0), cut},
 		{"free, and all hosts have gone", at(Stopping, &four, 0), situation{free: true}, at(Draining, &four, 0), cut},
+		{"free, and late", at(Stopping, &four, 0), situation{wanted: want(four), free: true, late: true}, at(Draining, &four, 0), cut},
+		{"not free for long", at(Stopping, &four, 0), situation{wanted: want(four), late: true}, at(Running, nil, 0), put},
+		{"one joins that does not say", at(Stopping, &four, 0), situation{wanted: want(four, Layout{}), free: true}, at(Running, nil, 0), put},
 		{"one has changed its mind", at(Stopping, &four, 0), situation{wanted: want(four, one), free: true}, at(Running, nil, 0), put},
 		{"all have another order", at(Stopping, &four, 0), situation{wanted: want(byID), free: true}, at(Running, nil, 0), put},
 		{"something is open", at(Draining, &four, 9), situation{wanted: want(one), free: true}, at(Draining, &four, 9), wait},
@@ -66,6 +73,7 @@ func TestSteps(t *testing.T) {
 		{"not given away yet", at(Ending, &four, 9), situation{done: true}, at(Ending, &four, 9), wait},
 		{"redriven meanwhile", at(Ending, &four, 9), situation{free: true}, at(Draining, &four, 9), put},
 		{"the next begins", at(Ending, &four, 9), situation{done: true, free: true}, Generation{Number: 4, Layout: four}, begin},
+		{"the handler is forgotten", at(Draining, &four, 9), situation{forgotten: true}, first(), remove},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			next, action := tt.g.step(tt.s)
@@ -93,11 +101,13 @@ func (d *documents) Share(_ context.Context, s spec.SharedDocument) (uint64, err
 
 func TestDocumentOfANewerVersionConcernsNoOtherPlugin(t *testing.T) {
 	d := &documents{list: []spec.SharedDocument{{Kind: Kind, ID: "a", Body: []byte("{}"), Revision: 1}}, database: database{units: map[string]*unit{"b": {owner: 1}}}}
-	c := Coordinator{Store: d, Logger: slog.New(slog.DiscardHandler), Wanted: func() map[string][]Layout {
-		return map[string][]Layout{"a": {New(2, "")}, "b": {New(2, "")}}
+	c := &Coordinator{Store: d, Logger: slog.New(slog.DiscardHandler), Steady: time.Nanosecond, Wishes: func() Wishes {
+		return Wishes{Layouts: map[string][]Layout{"a": {New(2, "")}, "b": {New(2, "")}}}
 	}}
-	if err := c.Step(t.Context()); err == nil {
-		t.Error("nothing is said of the document of a")
+	for len(d.list) == 1 {
+		if err := c.Step(t.Context()); err == nil {
+			t.Error("nothing is said of the document of a")
+		}
 	}
 	if last := d.list[len(d.list)-1]; last.ID != "b" {
 		t.Errorf("got %+v", d.list)

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/spec"
@@ -138,6 +139,11 @@ func (d *database) BeginUnits(ctx context.Context, former, next []string, cut ui
 	return err
 }
 
+func (d *database) EndUnits(context.Context, []string, spec.SharedDocument) error {
+	d.t.Fatal("the handler is forgotten, although hosts have it")
+	return nil
+}
+
 // host is one that follows the document, late.
 type host struct {
 	id    int
@@ -241,13 +247,20 @@ func TestModel(t *testing.T) {
 		for id := range 3 {
 			hosts = append(hosts, &host{id + 1, d, NewGenerations(d), layouts[0], make(map[string]tenure)})
 		}
-		c := Coordinator{Store: d, Logger: slog.New(slog.DiscardHandler), Wanted: func() map[string][]Layout {
-			wanted := make(map[string][]Layout)
+		now := time.Unix(0, 0)
+		c := &Coordinator{Store: d, Logger: slog.New(slog.DiscardHandler), Steady: time.Nanosecond, Now: func() time.Time { return now }, Wishes: func() Wishes {
+			w := Wishes{Layouts: make(map[string][]Layout)}
 			for _, h := range hosts {
-				wanted["p"] = append(wanted["p"], h.wants)
+				w.Layouts["p"] = append(w.Layouts["p"], h.wants)
 			}
-			return wanted
+			return w
 		}}
+		step := func() {
+			now = now.Add(time.Second)
+			if err := c.Step(ctx); err != nil {
+				t.Fatal(err)
+			}
+		}
 		anyHost := func(t *rapid.T) *host { return rapid.SampledFrom(hosts).Draw(t, "host") }
 		follow := func(h *host) {
 			if _, err := h.known.Follow(ctx); err != nil {
@@ -301,14 +314,13 @@ func TestModel(t *testing.T) {
 					h.wants = l
 				}
 			},
-			"step": func(t *rapid.T) {
-				if err := c.Step(ctx); err != nil {
-					t.Fatal(err)
-				}
-			},
-			"": func(*rapid.T) {},
+			"step":    func(*rapid.T) { step() },
+			"wait":    func(*rapid.T) { now = now.Add(10 * time.Second) },
+			"restart": func(*rapid.T) { c.observed = nil },
+			"":        func(*rapid.T) {},
 		})
 		want := hosts[0].wants
+		now = now.Add(maxPause)
 		for range 20 + 4*len(d.keys) {
 			for _, h := range hosts {
 				h.wants = want
@@ -319,9 +331,7 @@ func TestModel(t *testing.T) {
 					h.run(name, false, false)
 				}
 			}
-			if err := c.Step(ctx); err != nil {
-				t.Fatal(err)
-			}
+			step()
 		}
 		if g := d.generation(); g.Layout != want || g.Stage != Running || g.Number != uint64(d.changes) {
 			t.Fatalf("got %+v after %d changes, want %+v", g, d.changes, want)

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
@@ -21,14 +22,17 @@ func TestTwoCoordinatorsAndAnOwner(t *testing.T) {
 	s.save(nil, "p", 0, nil)
 	layouts := []shards.Layout{shards.New(1, ""), shards.New(3, "/a"), shards.New(2, "/a")}
 	var wanted atomic.Int64
-	c := shards.Coordinator{Store: s.Store, Logger: slog.New(slog.DiscardHandler), Wanted: func() map[string][]shards.Layout {
-		return map[string][]shards.Layout{"p": {layouts[wanted.Load()]}}
-	}}
+	coordinator := func() *shards.Coordinator {
+		return &shards.Coordinator{Store: s.Store, Logger: slog.New(slog.DiscardHandler), Steady: time.Nanosecond, Wishes: func() shards.Wishes {
+			return shards.Wishes{Layouts: map[string][]shards.Layout{"p": {layouts[wanted.Load()]}}}
+		}}
+	}
 	known := shards.NewGenerations(s.Store)
 	const rounds = 40
 	var stepping sync.WaitGroup
 	for range 2 {
 		stepping.Go(func() {
+			c := coordinator()
 			for range rounds {
 				if err := c.Step(t.Context()); err != nil {
 					t.Error(err)
@@ -47,6 +51,7 @@ func TestTwoCoordinatorsAndAnOwner(t *testing.T) {
 	}
 	stepping.Wait()
 	wanted.Store(1)
+	c := coordinator()
 	for g := (shards.Generation{}); g.Layout != layouts[1] || g.Stage != shards.Running; {
 		s.check(c.Step(t.Context()))
 		var err error

@@ -118,6 +118,27 @@ func (u *Units) BeginUnits(ctx context.Context, former, next []string, cut uint6
 	})
 }
 
+// EndUnits implements shards.Store.
+func (u *Units) EndUnits(ctx context.Context, units []string, d spec.SharedDocument) error {
+	return u.change(ctx, "forget the shards of a handler", units, nil, func(ctx context.Context, tx pgx.Tx, _ []spec.UnitState) error {
+		plugin := spec.PluginOf(units[0])
+		claimed, err := hasPosition(ctx, tx, plugin)
+		if err == nil && claimed {
+			err = fault.New(fault.Conflict, "%s has a position in the log again", plugin)
+		}
+		if err == nil {
+			_, err = shelf.Put(ctx, tx, d)
+		}
+		return err
+	})
+}
+
+// hasPosition reports whether a unit of a plugin has a position.
+func hasPosition(ctx context.Context, tx pgx.Tx, plugin string) (found bool, err error) {
+	err = tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM cursors WHERE name = ANY ($1::text[]))`, positions(spec.EveryUnit(plugin))).Scan(&found)
+	return found, err
+}
+
 // change runs fn in a transaction in which units are free, and in a new epoch. It locks the handlers
 // of further ones as well. fault.Conflict: a unit is not free.
 func (u *Units) change(ctx context.Context, doing string, units, further []string, fn func(context.Context, pgx.Tx, []spec.UnitState) error) error {
@@ -165,9 +186,7 @@ func (u *Units) Claim(ctx context.Context, plugin, kind string, seq uint64, layo
 		if _, err := outcomes.Lock(ctx, tx, plugin); err != nil {
 			return err
 		}
-		var claimed bool
-		if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM cursors WHERE name = ANY ($1::text[]))`,
-			positions(spec.EveryUnit(plugin))).Scan(&claimed); err != nil || claimed {
+		if claimed, err := hasPosition(ctx, tx, plugin); err != nil || claimed {
 			return err
 		}
 		var document []byte

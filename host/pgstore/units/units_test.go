@@ -280,6 +280,41 @@ func TestStrayPositionsEnd(t *testing.T) {
 	}
 }
 
+// TestUnitsEndOnceNothingIsLeft: also their former owners are fenced.
+func TestUnitsEndOnceNothingIsLeft(t *testing.T) {
+	s := open(t)
+	ctx := t.Context()
+	_, err := s.Share(ctx, document(0)(2))
+	s.check(err)
+	end := func() error { return s.EndUnits(ctx, pair, spec.SharedDocument{Kind: "shards", ID: "p", Revision: 1}) }
+	s.save(nil, "p/1", 3, nil)
+	logtest.WantCode(t, "a position", end(), fault.Conflict)
+	s.check(s.ForgetHandler(ctx, "p/1"))
+	s.save(nil, "p/7", 3, nil)
+	logtest.WantCode(t, "a position of another unit", end(), fault.Conflict)
+	s.check(s.ForgetHandler(ctx, "p/7"))
+	fence := s.take("p/0", 0)
+	logtest.WantCode(t, "an owner", end(), fault.Conflict)
+	s.check(s.ledger.Give(ctx, fence))
+	logtest.WantCode(t, "changed meanwhile", s.EndUnits(ctx, pair, spec.SharedDocument{Kind: "shards", ID: "p", Revision: 7}), fault.Conflict)
+	if s.body() != "2" {
+		t.Errorf("the document is %q", s.body())
+	}
+	s.check(end())
+	if s.body() != "" {
+		t.Errorf("the document is %q", s.body())
+	}
+	if fenced := s.save([]spec.Fence{fence}, "p/0", 5, nil); !slices.Equal(fenced, []spec.Fence{fence}) {
+		t.Errorf("got %v, want the former owner fenced", fenced)
+	}
+	s.check(s.Claim(ctx, "p", "shards", 8, func(document []byte) ([]string, error) {
+		if document != nil {
+			t.Errorf("the document is %q", document)
+		}
+		return []string{"p"}, nil
+	}))
+}
+
 func TestClaimIsOfAllUnits(t *testing.T) {
 	s := open(t)
 	claim := func(plugin string, seq uint64) {
