@@ -161,7 +161,12 @@ func (r *Runner) giveChunk(o *operation, seqs []uint64) error {
 	if o.Kind == Replay {
 		give = r.cfg.Deliveries.Requeue
 	}
-	n, err := r.untilAvailable(o, func() (int, error) { return give(o.ctx, o.Plugin, seqs) })
+	left := seqs
+	n, err := r.untilAvailable(o, func() (int, error) {
+		n, err := give(o.ctx, o.Plugin, left)
+		left = event.FailedSeqs(err, left)
+		return n, err
+	})
 	if err != nil {
 		r.progress(o, o.position(), n)
 		return err
@@ -178,7 +183,8 @@ func (r *Runner) giveChunk(o *operation, seqs []uint64) error {
 // hand-over or a change of its shards.
 const unavailableFor = 2 * time.Minute
 
-// untilAvailable repeats an action that can be repeated while it is fault.Unavailable, and returns the sum.
+// untilAvailable repeats an action while it is fault.Unavailable, and returns the sum. The action repeats
+// only what has failed: an event that a shard was given is not given to it again.
 func (r *Runner) untilAvailable(o *operation, do func() (int, error)) (total int, err error) {
 	for until := r.cfg.Now().Add(unavailableFor); ; {
 		n, err := do()
@@ -257,7 +263,11 @@ func (r *Runner) known(o *operation) error {
 // follow starts the handler's own replay, and follows its cursor.
 func (r *Runner) follow(o *operation) error {
 	if !o.begun {
-		if _, err := r.untilAvailable(o, func() (int, error) { return 0, r.cfg.Deliveries.Replay(o.ctx, o.Plugin, o.from, o.to) }); err != nil {
+		left := []string{o.Plugin}
+		if _, err := r.untilAvailable(o, func() (_ int, err error) {
+			left, err = r.startReplays(o, left)
+			return 0, err
+		}); err != nil {
 			return err
 		}
 		r.mu.Lock()
@@ -287,6 +297,17 @@ func (r *Runner) follow(o *operation) error {
 			return err
 		}
 	}
+}
+
+// startReplays starts the replay of a handler or of units. It returns those that failed.
+func (r *Runner) startReplays(o *operation, units []string) (failed []string, first error) {
+	for _, unit := range units {
+		if err := r.cfg.Deliveries.Replay(o.ctx, unit, o.from, o.to); err != nil {
+			failed = append(failed, event.FailedUnits(err, unit)...)
+			first = cmp.Or(first, err)
+		}
+	}
+	return failed, first
 }
 
 // endReplay ends the handler's own replay: a replay of the next event alone replaces it.

@@ -35,7 +35,8 @@ const (
 // Kinds returns the kinds of operations.
 func Kinds() []string { return []string{Replay, Redrive, Retry} }
 
-// Deliveries finds and changes deliveries of a plugin's handler, with all of its shards.
+// Deliveries finds and changes deliveries of a plugin's handler, with all of its shards. The error of a
+// change that some shards have done is an event.PartialError.
 type Deliveries interface {
 	// Replay delivers a range of the log to a handler, or to one unit, again; see delivery.Dispatcher.
 	Replay(ctx context.Context, handler string, from, to uint64) error

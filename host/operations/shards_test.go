@@ -18,6 +18,32 @@ type shardedHost struct {
 	*fakeHost
 	cursors map[string]uint64 // by unit
 	replays []string          // the units and plugins that were asked for one
+	without bool              // no host runs pricing/1, which has every event with an odd Seq
+}
+
+var errNoHost = fault.New(fault.Unavailable, "no host runs pricing/1 now")
+
+// Requeue has the events of pricing/0 delivered also while no host runs pricing/1.
+func (h *shardedHost) Requeue(ctx context.Context, plugin string, seqs []uint64) (int, error) {
+	h.mu.Lock()
+	without := h.without
+	h.mu.Unlock()
+	if !without {
+		return h.fakeHost.Requeue(ctx, plugin, seqs)
+	}
+	var given, failed []uint64
+	for _, seq := range seqs {
+		if seq%2 == 0 {
+			given = append(given, seq)
+		} else {
+			failed = append(failed, seq)
+		}
+	}
+	n := 0
+	if len(given) > 0 {
+		n, _ = h.fakeHost.Requeue(ctx, plugin, given)
+	}
+	return n, &event.PartialError{Units: []string{"pricing/1"}, Seqs: failed, Err: errNoHost}
 }
 
 func newShardedHost(t *testing.T, events int) (*Runner, *shardedHost) {
@@ -40,12 +66,17 @@ func (h *shardedHost) Replay(_ context.Context, handler string, from, _ uint64) 
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.replays = append(h.replays, handler)
+	var err error
 	for unit := range h.cursors {
-		if handler == unit || handler == "pricing" {
+		switch {
+		case handler != unit && handler != "pricing":
+		case h.without && unit == "pricing/1":
+			err = &event.PartialError{Units: []string{unit}, Err: errNoHost}
+		default:
 			h.cursors[unit] = from - 1
 		}
 	}
-	return nil
+	return err
 }
 
 // CountRedriven has each pending event at one unit.
@@ -87,6 +118,45 @@ func TestReplayEndsWithTheLastShard(t *testing.T) {
 		}
 		if want := []string{"pricing", "pricing", "pricing/1"}; !slices.Equal(h.replays, want) || h.cursors["pricing/1"] != 20 || h.cursors["pricing/0"] != 95 {
 			t.Errorf("got %q, %v", h.replays, h.cursors)
+		}
+	})
+}
+
+// TestOnlyWhatFailedIsRepeated: while no host runs one shard, the other one gets its events once, and is
+// set back once.
+func TestOnlyWhatFailedIsRepeated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, h := newShardedHost(t, 100)
+		run := func(f wire.OperationFilter, done uint64) {
+			h.do(func() { h.without = true })
+			id := start(t, r, wire.NewOperation{Kind: Replay, Plugin: "pricing", Filter: f}).ID
+			<-time.After(10 * pollEvery) // by the clock of the bubble
+			if o, err := r.Show(id); err != nil || o.State != wire.OperationRunning || o.Reason != "it waits: no host runs pricing/1 now" {
+				t.Errorf("got %+v, %v", o, err)
+			}
+			h.do(func() { h.without = false })
+			<-time.After(2 * pollEvery) // likewise
+			h.do(func() { h.cursors["pricing/0"], h.cursors["pricing/1"] = 100, 100 })
+			<-time.After(2 * pollEvery) // likewise
+			if o, _ := r.Show(id); o.State != wire.OperationDone || o.Done != done {
+				t.Errorf("got %+v", o)
+			}
+		}
+		run(wire.OperationFilter{From: "11", To: "60"}, 50)
+		if want := slices.Concat([]string{"pricing"}, slices.Repeat([]string{"pricing/1"}, len(h.replays)-1)); len(want) < 5 || !slices.Equal(h.replays, want) {
+			t.Errorf("got %q", h.replays)
+		}
+		run(wire.OperationFilter{Subject: "S-1", From: "11", To: "60"}, 10)
+		times := make(map[uint64]int)
+		for _, call := range h.calls {
+			for _, seq := range call.seqs {
+				times[seq]++
+			}
+		}
+		for seq := uint64(12); seq <= 60; seq += 5 {
+			if times[seq] != 1 {
+				t.Errorf("%d was given %d times", seq, times[seq])
+			}
 		}
 	})
 }

@@ -3,6 +3,7 @@ package remote
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/berth-host/berth/host/cluster"
@@ -157,6 +158,10 @@ func (a *Actions) RetryNow(ctx context.Context, handler string, seqs []uint64) (
 	n, err := a.divided(ctx, handler, seqs, func(unit string, seqs []uint64) (int, error) {
 		return call(ctx, a.way, unit, retry, seqs, a.here.RetryNow)
 	})
+	var partial *event.PartialError
+	if errors.As(err, &partial) && n < len(seqs)-len(partial.Seqs) {
+		partial.Seqs = seqs // the others may be dead letters of units that are no more
+	}
 	if err != nil || n == len(seqs) || !a.way.Shared {
 		return n, err
 	}

@@ -1,8 +1,11 @@
 package remote
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -45,16 +48,20 @@ func (a *Actions) divided(ctx context.Context, handler string, seqs []uint64, do
 			return 0, err
 		}
 	}
-	units := make([]string, 0, len(parts))
-	for unit := range parts {
-		units = append(units, unit)
+	n, err := forEach(slices.Sorted(maps.Keys(parts)), func(unit string) (int, error) { return do(unit, parts[unit]) })
+	var partial *event.PartialError
+	if errors.As(err, &partial) {
+		for _, unit := range partial.Units {
+			partial.Seqs = append(partial.Seqs, parts[unit]...)
+		}
+		slices.Sort(partial.Seqs)
 	}
-	slices.Sort(units)
-	return forEach(units, func(unit string) (int, error) { return do(unit, parts[unit]) })
+	return n, err
 }
 
 // forEach carries out an action on several units, some at once, and returns the sum of its results. Its
-// error says for which units it failed, and why for the first one of them.
+// error, an event.PartialError unless there is one unit only, says for which units it failed, and why
+// for the first one of them.
 func forEach(units []string, do func(unit string) (int, error)) (total int, err error) {
 	if len(units) == 1 {
 		return do(units[0])
@@ -84,7 +91,8 @@ func forEach(units []string, do func(unit string) (int, error)) (total int, err 
 		}
 	}
 	if err != nil {
-		err = fmt.Errorf("%d of %d handlers and shards failed (%s); repeat the call for them: %w", len(failed), len(units), strings.Join(failed, ", "), err)
+		err = &event.PartialError{Units: failed, Err: fmt.Errorf("%d of %d handlers and shards failed (%s); it is done for the others: %w",
+			len(failed), len(units), strings.Join(failed, ", "), err)}
 	}
 	return total, err
 }
@@ -123,7 +131,8 @@ func (a *Actions) redriveFormer(ctx context.Context, unit string, f event.DeadFi
 	return call(ctx, a.way, unit, purge, f, a.purge)
 }
 
-// revive redrives those dead letters of these events that are of units which are no more.
+// revive redrives those dead letters of these events that are of units which are no more. Those of which
+// it fails remain.
 func (a *Actions) revive(ctx context.Context, handler string, seqs []uint64) (total int, err error) {
 	if len(seqs) == 0 {
 		return 0, nil
@@ -133,7 +142,7 @@ func (a *Actions) revive(ctx context.Context, handler string, seqs []uint64) (to
 	if err != nil {
 		return 0, err
 	}
-	dead := make(map[string][]string) // ids of events, by the unit
+	dead := make(map[uint64]map[string]string) // ids of events, by Seq and unit
 	var again []uint64
 	lowest := slices.Min(seqs)
 	for cursor, more := (event.DeadPosition{Seq: slices.Max(seqs) + 1}).String(), true; more; {
@@ -143,8 +152,11 @@ func (a *Actions) revive(ctx context.Context, handler string, seqs []uint64) (to
 		}
 		for _, d := range list {
 			if !slices.Contains(present, d.Handler) && slices.Contains(seqs, d.Seq) {
-				dead[d.Handler] = append(dead[d.Handler], d.Event.ID())
-				again = append(again, d.Seq)
+				if dead[d.Seq] == nil {
+					dead[d.Seq] = make(map[string]string)
+					again = append(again, d.Seq)
+				}
+				dead[d.Seq][d.Handler] = d.Event.ID()
 			}
 		}
 		cursor, more = next, next != "" && list[len(list)-1].Seq > lowest
@@ -152,13 +164,18 @@ func (a *Actions) revive(ctx context.Context, handler string, seqs []uint64) (to
 	if len(again) == 0 {
 		return 0, nil
 	}
-	if _, err := a.Requeue(ctx, plugin, again); err != nil {
-		return 0, err
+	_, err = a.Requeue(ctx, plugin, again)
+	if err != nil {
+		for _, seq := range event.FailedSeqs(err, again) {
+			delete(dead, seq)
+		}
 	}
-	units := make([]string, 0, len(dead))
-	for unit := range dead {
-		units = append(units, unit)
+	ids := make(map[string][]string) // of events that are to be delivered again, by unit
+	for _, seq := range again {
+		for unit, id := range dead[seq] {
+			ids[unit] = append(ids[unit], id)
+		}
 	}
-	slices.Sort(units)
-	return forEach(units, func(unit string) (int, error) { return call(ctx, a.way, unit, bury, dead[unit], a.bury) })
+	n, buried := forEach(slices.Sorted(maps.Keys(ids)), func(unit string) (int, error) { return call(ctx, a.way, unit, bury, ids[unit], a.bury) })
+	return n, cmp.Or(err, buried)
 }

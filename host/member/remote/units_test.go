@@ -30,8 +30,11 @@ type shards struct {
 	units    map[string][]string        // present ones, by plugin
 	dead     map[string]map[uint64]bool // Seqs of dead letters, by unit
 	events   map[uint64]*event.Event
-	fails    map[string]error            // of Replay, by unit
+	fails    map[string]error            // of Replay, Requeue and RetryNow, by unit
 	waits    map[string][]event.Delivery // for a retry
+	absent   map[uint64]bool             // RetryNow does nothing for these events
+	// failsRequeueOnly: of fails, RetryNow works.
+	failsRequeueOnly bool
 }
 
 func newShards(t *testing.T) (*remote.Actions, *shards, *way) {
@@ -140,11 +143,21 @@ func (s *shards) Redrive(_ context.Context, f event.DeadFilter) (int, error) {
 	return len(s.dead[f.Handler]), nil
 }
 
+func (s *shards) Requeue(ctx context.Context, unit string, seqs []uint64) (int, error) {
+	if err := s.fails[unit]; err != nil {
+		return 0, err
+	}
+	return s.host.Requeue(ctx, unit, seqs)
+}
+
 // RetryNow does nothing for an event of the ends of hundreds.
 func (s *shards) RetryNow(ctx context.Context, unit string, seqs []uint64) (int, error) {
+	if err := s.fails[unit]; err != nil && !s.failsRequeueOnly {
+		return 0, err
+	}
 	n, err := s.host.RetryNow(ctx, unit, seqs)
 	for _, seq := range seqs {
-		if seq%100 == 0 {
+		if seq%100 == 0 || s.absent[seq] {
 			n--
 		}
 	}
@@ -212,7 +225,48 @@ func TestErrorNamesTheShardsThatFailed(t *testing.T) {
 	if !fault.Is(err, fault.Conflict) || !strings.Contains(err.Error(), "1 of 2") || !strings.Contains(err.Error(), "enrich/1") {
 		t.Errorf("got %v", err)
 	}
+	if units := event.FailedUnits(err, "enrich"); !slices.Equal(units, []string{"enrich/1"}) {
+		t.Errorf("got %q", units)
+	}
 	s.want("replay enrich/0 3 9")
+}
+
+// TestErrorHasTheEventsThatFailed: a caller repeats the action for these alone.
+func TestErrorHasTheEventsThatFailed(t *testing.T) {
+	a, s, _ := newShards(t)
+	s.fails["enrich/1"] = fault.New(fault.Unavailable, "no host runs it now")
+	seqs := []uint64{1, 2, 3, 4}
+	n, err := a.Requeue(t.Context(), "enrich", seqs)
+	if failed := event.FailedSeqs(err, seqs); n != 2 || !fault.Is(err, fault.Unavailable) || !slices.Equal(failed, []uint64{1, 3}) {
+		t.Errorf("got %d, %v, %v", n, failed, err)
+	}
+	n, err = a.RetryNow(t.Context(), "enrich", seqs)
+	if failed := event.FailedSeqs(err, seqs); n != 2 || !fault.Is(err, fault.Unavailable) || !slices.Equal(failed, []uint64{1, 3}) {
+		t.Errorf("got %d, %v, %v", n, failed, err)
+	}
+	s.want("requeue enrich/0 [2 4]", "retry enrich/0 [2 4]")
+
+	// Event 100 may be a dead letter of a unit that is no more, which comes after the others.
+	_, err = a.RetryNow(t.Context(), "enrich", []uint64{1, 2, 100})
+	if failed := event.FailedSeqs(err, nil); !slices.Equal(failed, []uint64{1, 2, 100}) {
+		t.Errorf("got %v, %v", failed, err)
+	}
+	s.want("retry enrich/0 [2 100]")
+}
+
+// TestRevivedPartly: dead letters of a former unit end when their present units have the events.
+func TestRevivedPartly(t *testing.T) {
+	a, s, _ := newShards(t)
+	s.die("enrich/7", 100, 300, 301)
+	s.absent = map[uint64]bool{301: true}
+	s.fails["enrich/1"] = fault.New(fault.Unavailable, "no host runs it now")
+	s.failsRequeueOnly = true
+	seqs := []uint64{100, 300, 301}
+	n, err := a.RetryNow(t.Context(), "enrich", seqs)
+	if failed := event.FailedSeqs(err, seqs); n != 2 || !fault.Is(err, fault.Unavailable) || !slices.Equal(failed, []uint64{301}) {
+		t.Errorf("got %d, %v, %v", n, failed, err)
+	}
+	s.want("purge enrich/7 1", "purge enrich/7 1", "requeue enrich/0 [300 100]", "retry enrich/0 [100 300]", "retry enrich/1 [301]")
 }
 
 // TestRedriveOfAUnitThatIsNoMore: the dead letters of earlier shards go to the present ones.
