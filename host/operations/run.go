@@ -31,6 +31,7 @@ type operation struct {
 	from, to uint64 // Seqs, both included
 	whole    bool   // it is the handler's own replay
 	begun    bool   // that one was started
+	partly   bool   // it was by some units
 	matches  func(*event.Event) bool
 	next     uint64 // all events below it are examined; 0 at the start
 
@@ -64,7 +65,7 @@ func (r *Runner) run(o *operation, prepare func() error) {
 		err = stopped
 	}
 	cancelled := errors.Is(err, errCancelled)
-	if cancelled && o.begun {
+	if cancelled && (o.begun || o.partly) {
 		err = r.endReplay(ctx, o)
 	}
 	r.mu.Lock()
@@ -305,6 +306,8 @@ func (r *Runner) startReplays(o *operation, units []string) (failed []string, fi
 		if err := r.cfg.Deliveries.Replay(o.ctx, unit, o.from, o.to); err != nil {
 			failed = append(failed, event.FailedUnits(err, unit)...)
 			first = cmp.Or(first, err)
+			var partial *event.PartialError
+			o.partly = o.partly || errors.As(err, &partial)
 		}
 	}
 	return failed, first

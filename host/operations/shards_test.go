@@ -161,6 +161,24 @@ func TestOnlyWhatFailedIsRepeated(t *testing.T) {
 	})
 }
 
+// TestCancelledReplayEndsWhereItHasBegun: also when one shard has not begun it.
+func TestCancelledReplayEndsWhereItHasBegun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, h := newShardedHost(t, 100)
+		h.without = true
+		id := start(t, r, wire.NewOperation{Kind: Replay, Plugin: "pricing", Filter: wire.OperationFilter{From: "11", To: "60"}}).ID
+		<-time.After(pollEvery / 2) // by the clock of the bubble
+		h.do(func() { h.cursors["pricing/0"] = 20 })
+		if o, err := r.Cancel(t.Context(), id); err != nil {
+			t.Fatal(o, err)
+		}
+		<-time.After(pollEvery) // likewise
+		if want := []string{"pricing", "pricing/0"}; !slices.Equal(h.replays, want) || h.cursors["pricing/0"] != 20 {
+			t.Errorf("got %q, %v", h.replays, h.cursors)
+		}
+	})
+}
+
 func TestPendingEventsOfAllShardsCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, h := newShardedHost(t, 100)
