@@ -100,3 +100,38 @@ func TestShardsChangeWhileEventsFlow(t *testing.T) {
 		t.Errorf("the units %v have handled %d events, want the handler and four shards", units, published)
 	}
 }
+
+// TestReopenedHandlerStopsAtTheCut: a handler that is switched off and on while its shards change
+// leaves the events behind the cut to the next shards.
+func TestReopenedHandlerStopsAtTheCut(t *testing.T) {
+	s := startMember(t, pgtest.Schema(t), "a")
+	file := s.text()
+	s.delivered(publishEvents(t, s, 0, 20))
+	s.configure(file, "paused: true")
+	publishEvents(t, s, 20, 30)
+	// An outcome ahead of the cursor, as of parallel attempts, is the cut; event 21 is open.
+	_, _, err := s.host.engine.SaveDeliveries(t.Context(), nil, nil, []event.Delivery{{Handler: "echo", Seq: 22, Status: event.StatusDead, Attempts: 1, At: time.Now()}}, nil)
+	check(t, err)
+	s.configure(file, "paused: true, shards: 4")
+	eventually(t, "the handler does not drain", func() bool {
+		g := s.host.live.Shards().Of("echo")
+		return g.Stage == shards.Draining && g.Cut == 22 && s.runsEcho()
+	})
+	for range 5 {
+		s.configure(file, "enabled: false, paused: true, shards: 4")
+		eventually(t, "the handler is not closed", func() bool { return !s.host.runner.Dispatcher.IsOpen("echo") })
+		s.configure(file, "paused: true, shards: 4")
+		eventually(t, "the handler does not run again", s.runsEcho)
+	}
+	s.configure(file, "shards: 4")
+	for seq := uint64(23); seq <= 50; seq++ {
+		var list []event.Delivery
+		eventually(t, fmt.Sprintf("no new shard has delivered event %d", seq), func() bool {
+			list, err = s.host.engine.Deliveries(t.Context(), seq)
+			return err == nil && slices.ContainsFunc(list, func(d event.Delivery) bool { return spec.PluginOf(d.Handler) != d.Handler })
+		})
+		if len(list) != 1 {
+			t.Errorf("event %d: got %+v", seq, list)
+		}
+	}
+}

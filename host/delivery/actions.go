@@ -87,8 +87,8 @@ func (h *handler) skipLocked(rec event.Record) (n notice.Notice, known bool, err
 		return n, false, nil
 	case later:
 		d = waits
-	case h.policy.Beyond(h.name, seq) != nil:
-		return n, true, h.policy.Beyond(h.name, seq)
+	case h.hold.Beyond(seq) != nil:
+		return n, true, h.hold.Beyond(seq)
 	case !h.policy.Gets(h.name, rec):
 		return n, false, nil
 	}

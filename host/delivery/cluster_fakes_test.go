@@ -34,11 +34,13 @@ type lease struct {
 	fence   spec.Fence
 	invalid atomic.Bool
 	done    chan struct{}
+	until   uint64
 }
 
 func (l *lease) Fence() spec.Fence     { return l.fence }
 func (l *lease) Valid() bool           { return !l.invalid.Load() }
 func (l *lease) Done() <-chan struct{} { return l.done }
+func (l *lease) Until() uint64         { return l.until }
 
 // take begins the next epoch of a handler: no write of the one before is stored any more.
 func (c *cluster) take(handler string) *lease {

@@ -44,9 +44,8 @@
 //
 // A handler can be divided into shards: handlers named "p/0", "p/1" and so on (spec.Units), each of
 // which gets the events that Policy.Mine says, and is owned by one host. Package joint joins the
-// sources of those that are open here for one pool. Policy.Until, or a
-// tenure that has it (tenure.Bounded), bounds what a handler reads: to change the number of shards,
-// all of them end at one event, and others begin behind it.
+// sources of those that are open here for one pool. Tenure.Until bounds what a handler reads: to
+// change the number of shards, all of them end at one event, and others begin behind it.
 //
 // Lock order: the lock of a handler's name (package opened), which opening, replaying,
 // owning and closing the handler hold across calls of the store; then Dispatcher.mu or

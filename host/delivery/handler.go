@@ -72,9 +72,7 @@ type handler struct {
 	bytes      int  // of the envelopes of open
 	readerFull bool // the reader waits for capacity
 	readTo     uint64
-	// boundChanged has the reader look at Policy.Until again.
-	boundChanged func()
-	saved        uint64 // the cursor that the recorder has
+	saved      uint64 // the cursor that the recorder has
 	// outcomes are those that the recorder has not collected, and collected those that it is
 	// writing. unsaved counts both.
 	outcomes     outcomes.List[*Source]
@@ -132,7 +130,7 @@ func newHandler(d *Dispatcher, name string, policy Policy) *handler {
 	}
 	h.life, h.endLife = context.WithCancel(context.Background())
 	h.open.Window = &h.window
-	h.stopReading, h.boundChanged = func() {}, func() {}
+	h.stopReading = func() {}
 	h.setStandby(d.cfg.Shared)
 	h.update(func(p *Policy) { *p = policy })
 	return h
@@ -141,11 +139,8 @@ func newHandler(d *Dispatcher, name string, policy Policy) *handler {
 // update is Source.Update.
 func (h *handler) update(change func(*Policy)) {
 	if h.changes(func() {
-		paused, until := h.policy.Paused, h.policy.Until
+		paused := h.policy.Paused
 		change(&h.policy)
-		if h.policy.Until != until {
-			h.boundChanged()
-		}
 		h.policy.SetDefaults()
 		h.shareEvents()
 		if h.policy.Paused && !paused {

@@ -49,7 +49,6 @@ func (h *handler) Own(ctx context.Context, x *tenure.Hold) error {
 func (h *handler) begin(x *tenure.Hold) {
 	h.mu.Lock()
 	h.hold = x
-	h.policy.Until = x.Until(h.policy.Until)
 	h.breaker.Reset()
 	h.setStandby(false)
 	h.mu.Unlock()

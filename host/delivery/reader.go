@@ -48,11 +48,10 @@ func (h *handler) startReading() {
 }
 
 // Position implements reading.Handler.
-func (h *handler) Position(changed func()) reading.Position {
+func (h *handler) Position() reading.Position {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.boundChanged = changed
-	return reading.Position{ReadTo: h.readTo, Replay: h.replay, Until: h.policy.Until}
+	return reading.Position{ReadTo: h.readTo, Replay: h.replay, Until: h.hold.Until()}
 }
 
 // Arrive implements reading.Handler.

@@ -19,12 +19,10 @@ import (
 // position. The pools that take from the handler only see a pause. The caller has locked
 // the handler's name. actions.ErrClosing: nothing has changed.
 func (h *handler) ReplayFrom(ctx context.Context, from, to uint64) error {
-	h.mu.Lock()
-	err, to := h.policy.Beyond(h.name, from), h.policy.Bound(to) // new shards deliver those behind it
-	h.mu.Unlock()
-	if err != nil {
+	if err := h.hold.Beyond(from); err != nil {
 		return err
 	}
+	to = h.hold.Bound(to) // new shards deliver those behind it
 	life, end := context.WithCancel(h.life)
 	defer end()
 	defer context.AfterFunc(h.hold.Leaving(), end)()
@@ -46,7 +44,7 @@ func (h *handler) ReplayFrom(ctx context.Context, from, to uint64) error {
 		return orClosing(life, fmt.Errorf("start a replay: %w", err))
 	}
 	// No attempt is open now. Even if the write fails, the store has the position.
-	err = h.dispatcher.cfg.Store.StartReplay(ctx, h.name, from, to, time.Now())
+	err := h.dispatcher.cfg.Store.StartReplay(ctx, h.name, from, to, time.Now())
 	h.reload(life)
 	if err != nil {
 		return orClosing(life, err)

@@ -9,10 +9,27 @@ import (
 	"github.com/berth-host/berth/host/spec"
 )
 
-// bounded is a handler that is a shard: it gets events with an even Seq, up to a bound.
-func bounded(until uint64, takes func(*event.Event) bool) delivery.Policy {
-	return delivery.Policy{Key: bySubject, Until: until, Takes: takes, Mine: func(rec event.Record) bool { return rec.Seq%2 == 0 },
+// even is the policy of a shard that gets events with an even Seq.
+func even(takes func(*event.Event) bool) delivery.Policy {
+	return delivery.Policy{Key: bySubject, Takes: takes, Mine: func(rec event.Record) bool { return rec.Seq%2 == 0 },
 		Retry: spec.RetryPolicy{MaxAttempts: 3}}
+}
+
+// setUpBounded sets up a host that owns h/0 up to a bound.
+func setUpBounded(t *testing.T, until uint64) fixture {
+	f := setUpWith(t, delivery.Config{Shared: true})
+	f.store.cursors["handler/h/0"] = 0
+	f.own(t, until)
+	return f
+}
+
+// own has the host own h/0 up to a bound.
+func (f fixture) own(t *testing.T, until uint64) {
+	t.Helper()
+	x := &lease{fence: spec.Fence{Unit: "h/0", Epoch: 1}, done: make(chan struct{}), until: until}
+	if err := f.d.Own(t.Context(), "h/0", x); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // TestCursorStopsAtTheBound: also when the last events before it are not the handler's, and the
@@ -27,10 +44,9 @@ func TestCursorStopsAtTheBound(t *testing.T) {
 		{"it takes none", func(*event.Event) bool { return false }, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			f := setUp(t)
+			f := setUpBounded(t, 7)
 			f.store.took = func(seq uint64) bool { return seq%2 == 0 && tt.seqs != nil }
-			f.store.cursors["handler/h/0"] = 0
-			h := f.open(t, "h/0", bounded(7, tt.takes))
+			h := f.open(t, "h/0", even(tt.takes))
 			for range 12 {
 				f.log.publish(t, "")
 			}
@@ -48,7 +64,10 @@ func TestCursorStopsAtTheBound(t *testing.T) {
 			if s := h.Stats(); s.Lag != 5 || s.Open != 0 {
 				t.Errorf("got %+v", s)
 			}
-			h.Source.Update(func(p *delivery.Policy) { p.Until = 0 })
+			if err := f.d.Disown(t.Context(), "h/0"); err != nil {
+				t.Fatal(err)
+			}
+			f.own(t, 0)
 			if tt.seqs != nil {
 				if a, _ := h.Next(nil, nil); a.Seq != 8 {
 					t.Errorf("got %d, want 8", a.Seq)
@@ -63,10 +82,9 @@ func TestCursorStopsAtTheBound(t *testing.T) {
 // TestBoundOfSharedEvents: events that are kept by their Seqs are delivered up to the bound.
 func TestBoundOfSharedEvents(t *testing.T) {
 	const events, until = 300, 201
-	f := setUp(t)
+	f := setUpBounded(t, until)
 	f.store.took = func(seq uint64) bool { return seq%2 == 0 }
-	f.store.cursors["handler/h/0"] = 0
-	p := bounded(until, nil)
+	p := even(nil)
 	p.Fair = bySubjects(20)
 	h := f.open(t, "h/0", p)
 	for range events {
@@ -87,9 +105,8 @@ func TestBoundOfSharedEvents(t *testing.T) {
 
 // TestActionsBeyondTheBound: events behind the bound are for other shards.
 func TestActionsBeyondTheBound(t *testing.T) {
-	f := setUp(t)
-	f.store.cursors["handler/h/0"] = 0
-	h := f.open(t, "h/0", bounded(4, nil))
+	f := setUpBounded(t, 4)
+	h := f.open(t, "h/0", even(nil))
 	for range 8 {
 		f.log.publish(t, "")
 	}
@@ -114,7 +131,7 @@ func TestDeliveriesNameTheShard(t *testing.T) {
 	f := setUp(t)
 	f.store.took = func(uint64) bool { return false }
 	odd := delivery.Policy{Mine: func(rec event.Record) bool { return rec.Seq%2 == 1 }}
-	shards := []*handler{f.open(t, "h/0", bounded(0, nil)), f.open(t, "h/1", odd)}
+	shards := []*handler{f.open(t, "h/0", even(nil)), f.open(t, "h/1", odd)}
 	only := event.Draft{Type: "t"}
 	f.log.add(t, only)
 	f.log.add(t, only)
@@ -134,26 +151,20 @@ func TestDeliveriesNameTheShard(t *testing.T) {
 	}
 }
 
-// boundedLease is a lease of a handler that reads up to a Seq only.
-type boundedLease struct {
-	*lease
-	until uint64
-}
-
-func (l boundedLease) Until() uint64 { return l.until }
-
-// TestBoundIsThatOfTheTenure: a handler that is closed, and opened again, by the owner reads no
-// further, and the next tenure has a bound of its own.
+// TestBoundIsThatOfTheTenure: a handler that its owner closes, and opens again, reads no further,
+// and the next tenure has a bound of its own.
 func TestBoundIsThatOfTheTenure(t *testing.T) {
 	c, stop := newCluster(t)
 	t.Cleanup(stop)
 	d := c.host(delivery.Config{})
 	closing(t, d)
 	c.publish(t, make([]string, 6)...)
-	if err := d.Own(t.Context(), "h/0", boundedLease{c.take("h/0"), 4}); err != nil {
+	x := c.take("h/0")
+	x.until = 4
+	if err := d.Own(t.Context(), "h/0", x); err != nil {
 		t.Fatal(err)
 	}
-	p := bounded(0, nil)
+	p := even(nil)
 	if err := c.claim(t.Context(), event.Cursor{Name: event.HandlerCursors("h/0").Position}); err != nil {
 		t.Fatal(err)
 	}
@@ -181,7 +192,7 @@ func TestBoundIsThatOfTheTenure(t *testing.T) {
 	if err := d.Disown(t.Context(), "h/0"); err != nil {
 		t.Fatal(err)
 	}
-	if err := d.Own(t.Context(), "h/0", boundedLease{c.take("h/0"), 0}); err != nil {
+	if err := d.Own(t.Context(), "h/0", c.take("h/0")); err != nil {
 		t.Fatal(err)
 	}
 	next(h, 6)

@@ -94,22 +94,21 @@ func (w *Work) Own(ctx context.Context, unit string, t *cluster.Tenure) error {
 	if err := w.cfg.Issues.Own(ctx, t.Fence()); err != nil {
 		return fmt.Errorf("start %s: %w", unit, err)
 	}
-	if err := w.cfg.Handlers.Own(ctx, unit, bounded{t, until}); err != nil {
+	if err := w.cfg.Handlers.Own(ctx, unit, tenure{t, until}); err != nil {
 		return errors.Join(fmt.Errorf("start %s: %w", unit, err), w.cfg.Issues.Release(ctx, unit))
 	}
 	w.cfg.Logger.Info("this host runs the handler now", spec.LogUnit(unit), "epoch", t.Fence().Epoch)
 	return nil
 }
 
-// bounded is the tenure of a unit that reads up to a Seq only, 0 for no bound: it is that of the
-// tenure, whatever is closed and opened again meanwhile.
-type bounded struct {
+// tenure is a delivery.Tenure with the Seq up to which the unit reads.
+type tenure struct {
 	*cluster.Tenure
 	until uint64
 }
 
-// Until implements tenure.Bounded.
-func (b bounded) Until() uint64 { return b.until }
+// Until implements delivery.Tenure.
+func (t tenure) Until() uint64 { return t.until }
 
 // Disown implements cluster.Worker.
 func (w *Work) Disown(ctx context.Context, unit string) error {

@@ -10,7 +10,6 @@ import (
 
 	"github.com/berth-host/berth/host/cluster"
 	"github.com/berth-host/berth/host/delivery"
-	"github.com/berth-host/berth/host/delivery/tenure"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/member"
 	"github.com/berth-host/berth/host/shards"
@@ -54,7 +53,7 @@ func (u units) Admit(_ context.Context, unit string) (until uint64, err error) {
 type started []string
 
 func (s *started) Own(_ context.Context, unit string, t delivery.Tenure) error {
-	*s = append(*s, fmt.Sprint(unit, " until ", t.(tenure.Bounded).Until()))
+	*s = append(*s, fmt.Sprint(unit, " until ", t.Until()))
 	return nil
 }
 

@@ -47,6 +47,7 @@ type tenure struct {
 func (t tenure) Fence() spec.Fence     { return t.fence }
 func (t tenure) Valid() bool           { return true }
 func (t tenure) Done() <-chan struct{} { return t.done }
+func (t tenure) Until() uint64         { return 0 }
 
 // take gives h to a host. Its former owner, if it is another one, does not know.
 func (d *dispatchers) take(t *testing.T, host int) tenure {

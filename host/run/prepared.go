@@ -48,7 +48,6 @@ func (v *prepared) Promote(ctx context.Context) (plugin.Running, error) {
 		policy := v.policyOf(shard)
 		src.Update(func(p *delivery.Policy) {
 			policy.Paused = p.Paused // Apply may have changed it during the start
-			policy.Until = p.Until   // of the tenure
 			*p = policy
 		})
 	}

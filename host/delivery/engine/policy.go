@@ -3,7 +3,6 @@ package engine
 import (
 	"github.com/berth-host/berth/host/delivery/fair"
 	"github.com/berth-host/berth/host/event"
-	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/spec"
 )
 
@@ -19,10 +18,6 @@ type Policy struct {
 	// Key returns the order key of an event: events with the same key are delivered one
 	// at a time, in order. An event with the key "" is not ordered. Default: no order.
 	Key func(*event.Event) string
-	// Until is the Seq up to which the handler reads; it waits there until Until changes. 0: no
-	// bound. It is at least the cursor, the highest Seq with an outcome, and the Seq at which a
-	// replay resumes. The bound of events that are being read while it changes is the former one.
-	Until uint64
 	// Fair shares the events that can start among values. Default: no sharing.
 	Fair *fair.Policy
 	// Atomic: the handler's outcomes can have effects.
@@ -43,23 +38,6 @@ func (p *Policy) SetDefaults() {
 		p.Key = func(*event.Event) string { return "" }
 	}
 	p.Retry = p.Retry.WithDefaults()
-}
-
-// Beyond returns an error for an action on an event that the handler does not read, because its
-// shards are being changed: fault.Conflict. It is nil for others.
-func (p *Policy) Beyond(handler string, seq uint64) error {
-	if p.Until == 0 || seq <= p.Until {
-		return nil
-	}
-	return fault.New(fault.Conflict, "the shards of %s are being changed, and event %d is for the new ones: try again later", spec.PluginOf(handler), seq)
-}
-
-// Bound returns a Seq, or Until if it is beyond that.
-func (p *Policy) Bound(seq uint64) uint64 {
-	if p.Until == 0 {
-		return seq
-	}
-	return min(seq, p.Until)
 }
 
 // Gets reports whether a handler with this policy gets the event.

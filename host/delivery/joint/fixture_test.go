@@ -116,18 +116,22 @@ func (c *cluster) publish(t fatal, subjects ...string) {
 }
 
 // tenure is a delivery.Tenure that is never lost.
-type tenure spec.Fence
+type tenure struct {
+	fence spec.Fence
+	until uint64
+}
 
-func (x tenure) Fence() spec.Fence   { return spec.Fence(x) }
+func (x tenure) Fence() spec.Fence   { return x.fence }
 func (tenure) Valid() bool           { return true }
 func (tenure) Done() <-chan struct{} { return nil }
+func (x tenure) Until() uint64       { return x.until }
 
 // take begins the next epoch of a unit.
 func (c *cluster) take(unit string) tenure {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.epochs[unit]++
-	return tenure{Unit: unit, Epoch: c.epochs[unit]}
+	return tenure{fence: spec.Fence{Unit: unit, Epoch: c.epochs[unit]}}
 }
 
 // host returns the dispatcher of another host.

@@ -117,7 +117,9 @@ func (m *model) open(t *rapid.T, shards int, at uint64) {
 
 func (m *model) own(t *rapid.T, shard, to int) {
 	unit := m.units()[shard]
-	if err := m.hosts[to].d.Own(context.Background(), unit, m.take(unit)); err != nil {
+	x := m.take(unit)
+	x.until = m.until
+	if err := m.hosts[to].d.Own(context.Background(), unit, x); err != nil {
 		t.Fatal(err)
 	}
 	m.owners[shard] = to
@@ -263,9 +265,6 @@ func (m *model) change(t *rapid.T) {
 		return
 	}
 	m.until = cut
-	for _, h := range m.hosts {
-		h.source.Update(func(p *delivery.Policy) { p.Until = cut })
-	}
 	for shard := range m.shards {
 		m.own(t, shard, rapid.IntRange(0, 1).Draw(t, "host"))
 	}

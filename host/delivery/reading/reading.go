@@ -44,9 +44,8 @@ func (p Position) end() uint64 {
 
 // Handler is a handler that reads. Its methods are called by one goroutine.
 type Handler interface {
-	// Position returns the position. It calls changed, at any time and from any goroutine, when
-	// the bound becomes another one.
-	Position(changed func()) Position
+	// Position returns the position; the bound is always the same.
+	Position() Position
 	// Arrive admits events, the first of a list, once there is capacity for some. It returns how
 	// many, 0 when ctx has ended.
 	Arrive(ctx context.Context, records []event.Record) int
@@ -63,14 +62,12 @@ type Handler interface {
 // Read reads for a handler until ctx ends.
 func Read(ctx context.Context, log engine.Log, h Handler) {
 	for ctx.Err() == nil {
-		pass, end := context.WithCancel(ctx)
-		p := h.Position(end)
+		p := h.Position()
 		if to := p.end(); to != 0 {
-			readPage(pass, log, h, p, to)
+			readPage(ctx, log, h, p, to)
 		} else {
-			follow(pass, log, h, p.ReadTo+1)
+			follow(ctx, log, h, p.ReadTo+1)
 		}
-		end()
 	}
 }
 

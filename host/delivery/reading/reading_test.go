@@ -91,7 +91,6 @@ func (s *sub) Next(ctx context.Context, buf []event.Record) (int, error) {
 type handler struct {
 	mu       sync.Mutex
 	p        reading.Position
-	changed  func()
 	capacity int
 	grown    chan struct{}
 	got      []uint64
@@ -104,18 +103,10 @@ func newHandler(p reading.Position) *handler {
 	return &handler{p: p, capacity: 1000, grown: make(chan struct{}, 1)}
 }
 
-func (h *handler) Position(changed func()) reading.Position {
+func (h *handler) Position() reading.Position {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.changed = changed
 	return h.p
-}
-
-func (h *handler) setUntil(until uint64) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.p.Until = until
-	h.changed()
 }
 
 func (h *handler) Arrive(ctx context.Context, records []event.Record) int {
@@ -187,15 +178,17 @@ func (h *handler) expect(t *testing.T, readTo uint64, got ...uint64) {
 	h.got = nil
 }
 
-// read reads in the background until the end of the test.
-func read(t *testing.T, l *log, h *handler) {
+// read reads in the background until stop is called, or the test ends.
+func read(t *testing.T, l *log, h *handler) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var background sync.WaitGroup
 	background.Go(func() { reading.Read(ctx, l, h) })
-	t.Cleanup(func() {
+	stop = func() {
 		cancel()
 		background.Wait()
-	})
+	}
+	t.Cleanup(stop)
+	return stop
 }
 
 func TestReadsOnAsEventsArrive(t *testing.T) {
@@ -208,8 +201,8 @@ func TestReadsOnAsEventsArrive(t *testing.T) {
 	})
 }
 
-// TestReadsToABound: the position gets to the bound even when no event is there, and goes on when
-// the bound changes.
+// TestReadsToABound: the position gets to the bound even when no event is there, and a reader with
+// another bound continues there.
 func TestReadsToABound(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
@@ -228,11 +221,13 @@ func TestReadsToABound(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				l := newLog(tt.log.last, tt.log.seqs...)
 				h := newHandler(reading.Position{ReadTo: 2, Until: tt.until})
-				read(t, l, h)
+				stop := read(t, l, h)
 				h.expect(t, tt.until, tt.want...)
 				l.grow(11, 10, 11)
 				h.expect(t, tt.until)
-				h.setUntil(10)
+				stop()
+				h.p.Until = 10
+				stop = read(t, l, h)
 				var beyond []uint64
 				for _, seq := range l.seqs {
 					if seq > tt.until && seq <= 10 {
@@ -240,7 +235,9 @@ func TestReadsToABound(t *testing.T) {
 					}
 				}
 				h.expect(t, 10, beyond...)
-				h.setUntil(0)
+				stop()
+				h.p.Until = 0
+				read(t, l, h)
 				h.expect(t, 11, 11)
 				l.grow(12, 12)
 				h.expect(t, 12, 12)
@@ -264,27 +261,20 @@ func TestWaitsForTheLogToGetToTheBound(t *testing.T) {
 	})
 }
 
-// TestBoundIsSetWhileReading: a reader that follows the log, or waits for capacity, stops there.
-func TestBoundIsSetWhileReading(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l, h := newLog(3, 1, 2, 3), newHandler(reading.Position{})
-		h.capacity = 4
-		read(t, l, h)
-		h.expect(t, 3, 1, 2, 3)
-		l.grow(6, 4, 5, 6)
-		h.expect(t, 4, 4)
-		h.setUntil(5)
-		h.expect(t, 4)
-		h.mu.Lock()
-		h.capacity = 10
-		h.mu.Unlock()
-		h.grown <- struct{}{}
-		h.expect(t, 5, 5)
-		h.setUntil(3) // it is beyond that
-		h.expect(t, 5)
-		h.setUntil(0)
-		h.expect(t, 6, 6)
-	})
+func TestWaitsForCapacity(t *testing.T) {
+	for _, until := range []uint64{0, 6} {
+		synctest.Test(t, func(t *testing.T) {
+			l, h := newLog(6, 1, 2, 3, 4, 5, 6), newHandler(reading.Position{Until: until})
+			h.capacity = 4
+			read(t, l, h)
+			h.expect(t, 4, 1, 2, 3, 4)
+			h.mu.Lock()
+			h.capacity = 10
+			h.mu.Unlock()
+			h.grown <- struct{}{}
+			h.expect(t, 6, 5, 6)
+		})
+	}
 }
 
 func TestReplays(t *testing.T) {
@@ -304,10 +294,12 @@ func TestReplays(t *testing.T) {
 				l := newLog(9, 1, 2, 3, 4, 5, 6, 7, 8, 9)
 				l.fails = 2
 				h := newHandler(reading.Position{ReadTo: 1, Until: tt.until, Replay: &event.Replay{From: 2, To: 4, Resume: 7}})
-				read(t, l, h)
+				stop := read(t, l, h)
 				time.Sleep(10 * time.Second) // of the test's own clock
 				h.expect(t, tt.readTo, tt.want...)
-				h.setUntil(0)
+				stop()
+				h.p.Until = 0
+				read(t, l, h)
 				time.Sleep(10 * time.Second) // of the test's own clock
 				h.expect(t, 9, tt.beyond...)
 				if h.paused < 2 || h.ended != 2 {

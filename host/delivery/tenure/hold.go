@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/spec"
 )
 
@@ -19,13 +20,10 @@ type Tenure interface {
 	Valid() bool
 	// Done is closed when open attempts have to be cancelled: another host may own the handler.
 	Done() <-chan struct{}
-}
-
-// Bounded is a Tenure of a handler that reads up to a Seq only; see delivery.Policy.Until, which
-// it sets each time the handler begins to run.
-type Bounded interface {
-	Tenure
-	Until() uint64 // 0: no bound
+	// Until returns the Seq up to which the handler reads, the same in each call; 0: no bound. It
+	// is at least the cursor, the highest Seq with an outcome, and the Seq at which a replay
+	// resumes. The handler waits there.
+	Until() uint64
 }
 
 // Hold is a Tenure in use. A nil Hold is that of the only host: everything may start, in
@@ -93,14 +91,29 @@ func (x *Hold) Leaving() context.Context {
 	return x.leaving
 }
 
-// Until returns the bound of a Bounded tenure, and that of the policy for others.
-func (x *Hold) Until(policy uint64) uint64 {
-	if x != nil {
-		if b, bounded := x.tenure.(Bounded); bounded {
-			return b.Until()
-		}
+// Until returns the Seq up to which the handler reads; 0: no bound.
+func (x *Hold) Until() uint64 {
+	if x == nil {
+		return 0
 	}
-	return policy
+	return x.tenure.Until()
+}
+
+// Bound returns a Seq, or Until if it is beyond that.
+func (x *Hold) Bound(seq uint64) uint64 {
+	if until := x.Until(); until != 0 {
+		return min(seq, until)
+	}
+	return seq
+}
+
+// Beyond returns an error for an action on an event that the handler does not read, because its
+// shards are being changed: fault.Conflict. It is nil for others.
+func (x *Hold) Beyond(seq uint64) error {
+	if x.Bound(seq) == seq {
+		return nil
+	}
+	return fault.New(fault.Conflict, "the shards of %s are being changed, and event %d is for the new ones: try again later", spec.PluginOf(x.fence.Unit), seq)
 }
 
 // Epoch returns the epoch of the fence; 0 for the only host.

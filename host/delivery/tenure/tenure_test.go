@@ -18,15 +18,33 @@ import (
 type lease struct {
 	invalid atomic.Bool
 	done    chan struct{}
+	until   uint64
 }
 
 func (*lease) Fence() spec.Fence       { return spec.Fence{Unit: "h", Epoch: 3} }
 func (l *lease) Valid() bool           { return !l.invalid.Load() }
 func (l *lease) Done() <-chan struct{} { return l.done }
+func (l *lease) Until() uint64         { return l.until }
 
 func newHold() (*lease, *tenure.Hold) {
 	l := &lease{done: make(chan struct{})}
 	return l, tenure.New(l)
+}
+
+// TestBound: events behind it are for other shards.
+func TestBound(t *testing.T) {
+	var none *tenure.Hold
+	for _, tt := range []struct {
+		until, seq, bound uint64
+	}{{0, 9, 9}, {5, 4, 4}, {5, 5, 5}, {5, 6, 5}} {
+		x := tenure.New(&lease{until: tt.until})
+		if got, err := x.Bound(tt.seq), x.Beyond(tt.seq); got != tt.bound || (err != nil) != (got != tt.seq) || err != nil && !fault.Is(err, fault.Conflict) {
+			t.Errorf("%+v: got %d, %v", tt, got, err)
+		}
+		if none.Bound(tt.seq) != tt.seq || none.Beyond(tt.seq) != nil {
+			t.Errorf("the only host has a bound of %d", none.Bound(tt.seq))
+		}
+	}
 }
 
 func TestNoHoldIsTheOnlyHost(t *testing.T) {
