@@ -68,7 +68,7 @@ func TestLeasesAgainstAModel(t *testing.T) {
 		buffered += m.buffered
 	})
 	t.Log(buffered, "successes were buffered")
-	if buffered == 0 {
+	if buffered == 0 && !testing.Short() { // in few runs that is chance
 		t.Error("no success was ever buffered")
 	}
 }
