@@ -1,6 +1,7 @@
 package delivery_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/berth-host/berth/host/delivery"
@@ -112,6 +113,10 @@ func TestActionsBeyondTheBound(t *testing.T) {
 	}
 	if err := f.d.SkipEvent(t.Context(), "h/0", 6); !fault.Is(err, fault.Conflict) {
 		t.Errorf("skip 6: %v", err)
+	}
+	if list, err := f.d.Deliveries(t.Context(), f.log.at(6)); err != nil || len(list) != 1 || list[0].WaitingFor.Kind != "backlog" ||
+		!strings.Contains(list[0].WaitingFor.Reason, "the new ones deliver it") {
+		t.Errorf("6 waits for %+v, %v", list, err)
 	}
 	if err := f.d.SkipEvent(t.Context(), "h/0", 4); err != nil {
 		t.Errorf("skip 4: %v", err)

@@ -71,3 +71,12 @@ func Unread(stuck string) *wire.WaitingFor {
 	}
 	return &wire.WaitingFor{Kind: Backlog, Reason: "the handler has not read it yet"}
 }
+
+// Ahead is the reason of an event that the handler reads later, or with others leaves to the
+// shards that replace it.
+func Ahead(others bool) *wire.WaitingFor {
+	if others {
+		return &wire.WaitingFor{Kind: Backlog, Reason: "the shards of the handler are being changed: the new ones deliver it"}
+	}
+	return Unread("")
+}
