@@ -218,6 +218,7 @@ func TestCondition(t *testing.T) {
 	}
 	want("", "")
 	c.publish(t, make([]string, 12)...)
+	await(t, "the shard has read its events", func() bool { return s.Stats().Open == 4 })
 	x := s.Lease()
 	defer x.Close()
 	for range 2 {
