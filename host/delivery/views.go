@@ -108,7 +108,7 @@ func (h *handler) Backlog(d event.Delivery) *wire.WaitingFor {
 	case h.breaker.Open():
 		return view.BreakerOpen(&h.breaker, now)
 	}
-	return view.Ahead(h.policy.Beyond(h.name, d.Seq) != nil)
+	return view.Ahead(h.hold.Beyond(d.Seq) != nil)
 }
 
 // NotKept implements view.Handler.
