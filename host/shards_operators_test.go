@@ -221,8 +221,8 @@ func TestShardsAreOneHandlerForOperators(t *testing.T) {
 	})
 }
 
-// TestUninstallationRemovesAllShards: position, outcomes, dead letters and issues of each, and the values
-// of the plugin, whichever hosts run the shards.
+// TestUninstallationRemovesAllShards: position, outcomes, dead letters and issues of each, the values of
+// the plugin, and its shards, whichever hosts run the shards.
 func TestUninstallationRemovesAllShards(t *testing.T) {
 	shop := openMarketplace(t)
 	shop.release("reject", `{"name":"billing","version":"1.0.0","subscribes":[{"event_type":"order_placed"}]}`)
@@ -282,4 +282,9 @@ func TestUninstallationRemovesAllShards(t *testing.T) {
 	if owned() > 0 {
 		t.Error("a shard runs")
 	}
+	eventually(t, "the next plugin of the name begins with shards", func() bool {
+		documents, err := a.host.engine.Shared.Shared(t.Context(), shards.Kind)
+		return err == nil && len(documents) == 0 && a.host.live.Shards().Of("billing").Layout == shards.New(1, "") &&
+			b.host.live.Shards().Of("billing").Layout == shards.New(1, "")
+	})
 }

@@ -12,7 +12,8 @@
 // the units of the former layout read up to one Seq, the cut, and end; those of the next begin
 // behind it. Each step is one compare-and-swap of the document, or one transaction with it, so that
 // after a crash any host continues. Units are free, and have a new epoch, in the transactions that
-// decide the cut and that begin the next layout: no host that ran one of them can write later.
+// decide the cut, that begin the next layout and that remove the document of a forgotten handler: no
+// host that ran one of them can write later.
 //
 // Coordinator makes the steps, on one host at a time. Generations has the documents as this host
 // knows them; a host reads them again before it runs a unit (Generations.Read).

@@ -377,6 +377,9 @@ func TestEachStepFails(t *testing.T) {
 			return s.BeginUnits(ctx, pair, []string{"p"}, 9, document(1)(1))
 		},
 		"units revisions shared": func(ctx context.Context, s *store) error { return s.CutUnits(ctx, pair, document(1)) },
+		"units shared revisions": func(ctx context.Context, s *store) error { // of a plugin without a position
+			return s.EndUnits(ctx, spec.Units("q", 2), spec.SharedDocument{Kind: "shards", ID: "p", Revision: 1})
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := open(t)
