@@ -12,7 +12,7 @@ import (
 // description is what this host says of itself to the others.
 func (h *Host) description() member.Description {
 	return member.Description{Name: h.live.Started().Cluster.Name, Version: h.cfg.Version, Fingerprint: h.live.Fingerprint,
-		URL: func() string { return member.Address(h.live.Started().Cluster.URL, h.URL(), h.addr) }, Watched: h.feed.Watched, Layouts: h.live.Layouts}
+		URL: func() string { return member.Address(h.live.Started().Cluster.URL, h.URL(), h.addr) }, Watched: h.feed.Watched, Layouts: h.live.Layouts, Progress: h.runner.Progress}
 }
 
 // way is how actions get to the hosts that have to carry them out.

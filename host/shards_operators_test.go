@@ -28,10 +28,13 @@ type rejecting struct {
 	ids   []string // of the events that were published
 }
 
-func startRejecting(t *testing.T) *rejecting {
+func startRejecting(t *testing.T) *rejecting { return startPair(t, "reject") }
+
+// startPair starts two hosts of a cluster with a guest as the plugin echo.
+func startPair(t *testing.T, guest string) *rejecting {
 	t.Helper()
 	schema, r := pgtest.Schema(t), &rejecting{t: t}
-	wasm, err := os.ReadFile("../testdata/guests/reject.wasm")
+	wasm, err := os.ReadFile("../testdata/guests/" + guest + ".wasm")
 	check(t, err)
 	for _, name := range []string{"a", "b"} {
 		plugins := t.TempDir()
@@ -219,6 +222,43 @@ func TestShardsAreOneHandlerForOperators(t *testing.T) {
 		status, _ := r.hosts[0].call("POST", "/api/v1/issues/"+issues.Items[former].ID+"/resolve", nil, &i)
 		return status == http.StatusOK && i.State == wire.IssueResolved && i.Shard != nil
 	})
+}
+
+// TestHostsAgreeAboutShards: each host shows the open events, the lag and the condition of all shards,
+// wherever they run: here of events that are all in one shard.
+func TestHostsAgreeAboutShards(t *testing.T) {
+	r := startPair(t, "trap_on_event")
+	for i, s := range r.hosts {
+		s.configure(r.files[i], "shards: 4, retry: {backoff: 1h, max_backoff: 1h}, breaker: {failures: 2, cooldown: 1h, max_cooldown: 1h}")
+	}
+	layout, name := shards.New(4, "/metadata/subject"), "a"
+	eventually(t, "the shards do not run", func() bool { return runsUnits(r.hosts, layout) })
+	shard, events := layout.Shard("k0", 0), uint64(0)
+	for i := range 40 {
+		if key := fmt.Sprint("k", i); layout.Shard(key, 0) == shard {
+			r.hosts[0].publishAll([]json.RawMessage{json.RawMessage(fmt.Sprintf(
+				`{"event_type":"order_placed","data":{"trap":true},"metadata":{"subject":%q,"idempotency_key":%q}}`, key, key))})
+			events++
+		}
+	}
+	if r.hosts[1].host.runner.Dispatcher.Runs(layout.Units("echo")[shard]) {
+		name = "b"
+	}
+	for _, s := range r.hosts {
+		eventually(t, "a host does not show what is open", func() bool {
+			var log wire.LogStatus
+			s.call("GET", "/api/v1/events/log", nil, &log)
+			h := log.Handlers[0]
+			return h.Open == events && h.Lag == events && h.Shards[shard].Open == events
+		})
+		eventually(t, "a host does not show the condition", func() bool {
+			var p wire.Plugin
+			s.call("GET", "/api/v1/events/plugins/echo", nil, &p)
+			_, text := s.scrape(s.token)
+			return p.Lag == events && p.State == wire.BreakerOpen && strings.HasPrefix(p.Reason, fmt.Sprintf("shard %d on %s: ", shard, name)) &&
+				strings.Contains(text, fmt.Sprintf("berth_handler_lag_events{plugin=\"echo\"} %d", events))
+		})
+	}
 }
 
 // TestUninstallationRemovesAllShards: position, outcomes, dead letters and issues of each, the values of

@@ -23,6 +23,7 @@ type Description struct {
 	Fingerprint func() string            // of the settings that all hosts should share
 	Watched     func() bool              // a client follows its event stream
 	Layouts     func() map[string]string // of spec.Member
+	Progress    func() map[string]spec.Progress
 }
 
 // Address returns the URL of a host's API for other machines: configured, if that is not "", else that
@@ -63,6 +64,6 @@ func Describe(d Description, modules func() map[string]string, inactive func() [
 	id, started := uuid.NewString(), time.Now().UTC()
 	return func() spec.Member {
 		return spec.Member{ID: id, Name: d.Name, URL: d.URL(), Version: d.Version, Settings: d.Fingerprint(), Modules: modules(),
-			Layouts: d.Layouts(), Inactive: inactive(), Watched: d.Watched(), StartedAt: started}
+			Layouts: d.Layouts(), Progress: d.Progress(), Inactive: inactive(), Watched: d.Watched(), StartedAt: started}
 	}, nil
 }

@@ -18,10 +18,11 @@ import (
 // statsTimeout bounds the reading of a handler's lag.
 const statsTimeout = 2 * time.Second
 
-// WithLag returns a plugin with its shards, and with the lag of its handler if its events wait because
-// it has no instances, or if other hosts run it or a shard of it.
+// WithLag returns a plugin with its shards and their worst condition, and with the lag of its handler if
+// its events wait because it has no instances, or if other hosts run it or a shard of it.
 func (r *Runner) WithLag(p wire.Plugin) wire.Plugin {
 	p.Shards = r.Units.shown(p.Name)
+	p = r.withCondition(p)
 	if p.State != wire.Standby && (p.Instances > 0 || p.Lag > 0) && len(r.Units.Known(p.Name)) == 1 {
 		return p
 	}

@@ -37,6 +37,16 @@ func (l *live) newest(name string) *running {
 	return nil
 }
 
+// all returns the newest version of each plugin.
+func (l *live) all() (list []*running) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, versions := range l.versions {
+		list = append(list, versions[len(versions)-1])
+	}
+	return list
+}
+
 // memory returns the bytes that the instances of a plugin have.
 func (l *live) memory(name string) (n int64) {
 	l.mu.Lock()

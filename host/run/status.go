@@ -88,7 +88,7 @@ func (l LogStatus) reader(ctx context.Context, plugin string, positions []event.
 	}
 	var s sum
 	for _, at := range positions {
-		f, err := l.Runner.Dispatcher.Figures(ctx, at.Name)
+		f, err := l.Runner.unitFigures(ctx, at.Name)
 		if err != nil {
 			return reader, err
 		}

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/berth-host/berth/host/delivery"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/shards"
@@ -20,6 +19,7 @@ import (
 type Units struct {
 	Generations *shards.Generations // nil: hosts do not share the log, and each handler is one unit
 	Read        func(ctx context.Context, from uint64, limit int) ([]event.Record, error)
+	Owner       func(unit string) (m spec.Member, found bool) // the live host that runs a unit; nil: there are no others
 }
 
 // Units implements remote.Units.
@@ -107,44 +107,6 @@ func shardOf(l shards.Layout, key func(*event.Event) string, rec event.Record) i
 		return l.Shard("", rec.Seq)
 	}
 	return l.Shard(key(rec.Event), rec.Seq)
-}
-
-// sum adds up the figures of the units of a handler.
-type sum struct {
-	units, open, unread uint64
-	oldest              uint64
-}
-
-func (s *sum) add(f delivery.Figures) {
-	s.units++
-	s.open += f.Open
-	s.unread += f.Lag - f.Open
-	if f.Lag > 0 && (s.oldest == 0 || f.Oldest < s.oldest) {
-		s.oldest = f.Oldest
-	}
-}
-
-// figures returns the figures of the handler. Each unit counts every event that it has not read, of
-// which one in units is its own.
-func (s *sum) figures() delivery.Figures {
-	f := delivery.Figures{Open: s.open, Lag: s.open, Oldest: s.oldest}
-	if s.units > 0 {
-		f.Lag += (s.unread + s.units - 1) / s.units
-	}
-	return f
-}
-
-// figures returns the figures of the handler of a plugin. On an error they are those of the units before.
-func (r *Runner) figures(ctx context.Context, plugin string) (delivery.Figures, error) {
-	var s sum
-	for _, unit := range r.Units.Known(plugin) {
-		f, err := r.Dispatcher.Figures(ctx, unit)
-		if err != nil {
-			return s.figures(), err
-		}
-		s.add(f)
-	}
-	return s.figures(), nil
 }
 
 // Known returns the units of a plugin as this host knows them.

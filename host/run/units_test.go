@@ -241,6 +241,38 @@ func TestChangeOfShardsIsShown(t *testing.T) {
 	}
 }
 
+// TestWorstConditionOfShards: of all hosts, with the shard and the host; the others in it are named.
+func TestWorstConditionOfShards(t *testing.T) {
+	s := newSharded(t)
+	s.save(t, nil, event.Cursor{Name: "handler/h/0", Seq: 2}, event.Cursor{Name: "handler/h/1", Seq: 2})
+	since := time.Now().UTC()
+	open, stuck := spec.Progress{Open: 1, Lag: 3, State: "breaker_open", Reason: "failures", Since: since}, spec.Progress{Lag: 2, State: "stuck", Reason: "event 4"}
+	for _, tt := range []struct {
+		first, second spec.Progress
+		state, want   wire.PluginState
+		reason        string
+		lag           uint64
+	}{
+		{spec.Progress{}, spec.Progress{}, wire.Standby, wire.Standby, "as it was", 0},
+		{open, spec.Progress{}, wire.Standby, wire.BreakerOpen, "shard 0 on a: failures", 2},
+		{open, open, wire.Active, wire.BreakerOpen, "shard 0 on a: failures; the same state: shard 1 on b", 4},
+		{open, stuck, wire.Active, wire.Stuck, "shard 1 on b: event 4", 3},
+		{stuck, open, wire.BreakerOpen, wire.Stuck, "shard 0 on a: event 4", 3},
+		{open, open, wire.Disabled, wire.Disabled, "as it was", 4},
+	} {
+		s.units.Owner = func(unit string) (spec.Member, bool) {
+			if unit == "h/0" {
+				return spec.Member{Name: "a", Progress: map[string]spec.Progress{unit: tt.first}}, true
+			}
+			return spec.Member{Name: "b", Progress: map[string]spec.Progress{unit: tt.second}}, true
+		}
+		r := run.New(run.Config{Dispatcher: s.dispatcher, Units: s.units, Logger: slog.New(slog.DiscardHandler)})
+		if p := r.WithLag(wire.Plugin{Name: "h", State: tt.state, Reason: "as it was"}); p.State != tt.want || p.Reason != tt.reason || p.Lag != tt.lag {
+			t.Errorf("got %s, %q, a lag of %d; want %s, %q, %d", p.State, p.Reason, p.Lag, tt.want, tt.reason, tt.lag)
+		}
+	}
+}
+
 // TestStateOfAShardIsLeft: a position of a shard is one of its plugin.
 func TestStateOfAShardIsLeft(t *testing.T) {
 	s := newSharded(t)

@@ -39,13 +39,25 @@ type Member struct {
 	Units    []string          `json:"units"`    // that it can run now, ascending
 	// Layouts are the shards that its configuration wants of each plugin that is here, as package
 	// shards writes them, by name.
-	Layouts   map[string]string `json:"layouts,omitempty"`
-	Draining  bool              `json:"draining"` // it takes no unit and gives its own away
-	Watched   bool              `json:"watched"`  // a client follows its event stream
-	StartedAt time.Time         `json:"started_at"`
+	Layouts map[string]string `json:"layouts,omitempty"`
+	// Progress is that of the handlers and shards that it runs, by unit. It is for display: no
+	// decision depends on it.
+	Progress  map[string]Progress `json:"progress,omitempty"`
+	Draining  bool                `json:"draining"` // it takes no unit and gives its own away
+	Watched   bool                `json:"watched"`  // a client follows its event stream
+	StartedAt time.Time           `json:"started_at"`
 	// ClockOffset is how far its clock is ahead of the database's. It is for display: no
 	// decision depends on it.
 	ClockOffset time.Duration `json:"clock_offset_ns"`
+}
+
+// Progress is how far a host is with a unit that it runs.
+type Progress struct {
+	Open   uint64    `json:"open,omitempty"`  // as in wire.LogReader
+	Lag    uint64    `json:"lag,omitempty"`   // the same
+	State  string    `json:"state,omitempty"` // wire.BreakerOpen or wire.Stuck; "" for neither
+	Reason string    `json:"reason,omitempty"`
+	Since  time.Time `json:"since,omitzero"` // when State was reached
 }
 
 // Unit is what one host at a time does for the cluster: it runs a handler, a shard of one,

@@ -47,13 +47,20 @@ func New(engine string, shared bool, self func() spec.Member, joined func() *clu
 // OwnerOf returns the function that returns the name of the host that runs a handler; "" when none
 // does.
 func OwnerOf(joined func() *cluster.Cluster) func(handler string) string {
+	of := MemberOf(joined)
 	return func(handler string) string {
-		c := joined()
-		if c == nil {
-			return ""
-		}
-		m, _ := c.Owner(handler)
+		m, _ := of(handler)
 		return m.Name
+	}
+}
+
+// MemberOf returns the function that returns the host that runs a handler, and whether one does.
+func MemberOf(joined func() *cluster.Cluster) func(handler string) (spec.Member, bool) {
+	return func(handler string) (spec.Member, bool) {
+		if c := joined(); c != nil {
+			return c.Owner(handler)
+		}
+		return spec.Member{}, false
 	}
 }
 
