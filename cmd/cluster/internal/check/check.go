@@ -332,7 +332,9 @@ func (log Log) begins() map[lane][]Record {
 	}
 	if !log.PerKey { // one that began nothing is all gap
 		for _, h := range log.Handlers {
-			begins[lane{handler: h}] = begins[lane{handler: h}]
+			if all := (lane{handler: h}); begins[all] == nil {
+				begins[all] = nil
+			}
 		}
 	}
 	return begins
