@@ -44,11 +44,12 @@ func TestPluginShowHasTheBacklog(t *testing.T) {
 // TestPluginShowHasItsShards: what a change of them waits for is in the table of the shards.
 func TestPluginShowHasItsShards(t *testing.T) {
 	answers := map[string]string{
-		"GET /api/v1/events/plugins/p": complete[wire.Plugin](`{"name":"p","state":"active","shards":{"count":2,"order_by":"/data/id","next":{"count":16},"stage":"draining","until":120}}`),
-		"GET /api/v1/events/log":       complete[wire.LogStatus](`{"handlers":[{"plugin":"p","open":2,"dead":3,"shards":[{"shard":0,"cursor":120},{"shard":1,"cursor":117,"open":2,"dead":3}]}]}`),
+		"GET /api/v1/events/plugins/p": complete[wire.Plugin](`{"name":"p","state":"active","shards":{"count":2,"order_by":"/data/id","next":{"count":16},"stage":"draining","until":120,"waits_for":"the handler is paused"}}`),
+		"GET /api/v1/events/log":       complete[wire.LogStatus](`{"handlers":[{"plugin":"p","open":2,"dead":7,"shards":[{"shard":0,"cursor":120},{"shard":1,"cursor":117,"open":2,"dead":3}]}]}`),
 	}
 	code, stdout, stderr := newDesk(t, answers).run(t, "", "plugin show p")
-	for _, want := range []string{"\nshards      2 by /data/id; they change to 16: events up to 120 end first, the others wait\n", "\nSHARD  CURSOR  OPEN  DEAD\n0      120     0     0\n1      117     2     3\n"} {
+	for _, want := range []string{"\nshards      2 by /data/id; they change to 16: events up to 120 end first, the others wait\nwaits for   the handler is paused\n",
+		"\nbacklog     2 open, 7 dead\n            4 of the dead are of former shards, whose numbers are not in use\n", "\nSHARD  CURSOR  OPEN  DEAD\n0      120     0     0\n1      117     2     3\n"} {
 		if !strings.Contains(stdout, want) {
 			t.Errorf("%q is missing", want)
 		}

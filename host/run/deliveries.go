@@ -23,7 +23,7 @@ const statsTimeout = 2 * time.Second
 func (r *Runner) WithLag(p wire.Plugin) wire.Plugin {
 	p.Shards = r.Units.shown(p.Name)
 	p = r.withCondition(p)
-	if p.State != wire.Standby && (p.Instances > 0 || p.Lag > 0) && len(r.Units.Known(p.Name)) == 1 {
+	if p.State != wire.Standby && (p.Instances > 0 || p.Lag > 0) && p.Shards == nil {
 		return p
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), statsTimeout)
@@ -34,6 +34,9 @@ func (r *Runner) WithLag(p wire.Plugin) wire.Plugin {
 		return p
 	}
 	p.Lag = f.Lag
+	if p.Shards != nil {
+		p.Shards.WaitsFor = r.waitsFor(ctx, p, f.Open)
+	}
 	return p
 }
 
@@ -66,7 +69,7 @@ func (d Deliveries) Deliveries(ctx context.Context, rec event.Record) ([]wire.De
 	for i := range list {
 		unit := list[i].Unit()
 		if waits := list[i].Status == string(event.StatusPending) || list[i].Status == string(event.StatusRetrying); waits && !d.Runs(unit) {
-			list[i].WaitingFor = d.elsewhere(unit)
+			list[i].WaitingFor = d.elsewhere(unit, rec.Seq)
 		}
 	}
 	for plugin, positions := range event.Positions(cursors) {
@@ -102,12 +105,15 @@ func (d Deliveries) unlisted(at event.Cursor, rec event.Record, position map[str
 		return view.Of(rec.NotKept(unit)), true
 	}
 	pending := view.Of(event.Delivery{Handler: unit, Seq: rec.Seq, Status: event.StatusPending, At: rec.Event.Metadata().Time})
-	pending.WaitingFor, pending.History = d.elsewhere(unit), []wire.PastAttempt{}
+	pending.WaitingFor, pending.History = d.elsewhere(unit, rec.Seq), []wire.PastAttempt{}
 	return pending, true
 }
 
-// elsewhere returns what the events of a unit wait for that does not run here.
-func (d Deliveries) elsewhere(unit string) *wire.WaitingFor {
+// elsewhere returns what an event waits for whose unit does not run here.
+func (d Deliveries) elsewhere(unit string, seq uint64) *wire.WaitingFor {
+	if d.Units.beyond(spec.PluginOf(unit), seq) {
+		return view.Ahead(true)
+	}
 	if d.IsOpen(unit) {
 		what := "the handler"
 		if _, shard := spec.ShardOf(unit); shard {

@@ -3,9 +3,12 @@ package run
 import (
 	"context"
 	"fmt"
+	"math"
 	"strings"
+	"time"
 
 	"github.com/berth-host/berth/host/delivery"
+	"github.com/berth-host/berth/host/shards"
 	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
@@ -117,4 +120,54 @@ func (r *Runner) withCondition(p wire.Plugin) wire.Plugin {
 		}
 	}
 	return p
+}
+
+// waitsFor says what a change of the shards of a plugin waits for that has open events; "" when it
+// does not wait.
+func (r *Runner) waitsFor(ctx context.Context, p wire.Plugin, open uint64) (text string) {
+	g := r.Units.Generations.Of(p.Name)
+	if g.Stage != shards.Draining {
+		return ""
+	}
+	list := fmt.Sprintf("berth events list --handler %s --status retrying", p.Name)
+	switch p.State {
+	case wire.Paused:
+		text = "the handler is paused: berth plugin resume " + p.Name
+	case wire.Active, wire.Standby, wire.BreakerOpen, wire.Stuck:
+		if text = "events that it has not read yet"; open > 0 {
+			text = fmt.Sprintf("open events: %d%s; %s", open, r.nextRetry(ctx, p.Name), list)
+		}
+	default:
+		text = "the handler does not run, and its events wait: " + list
+	}
+	for _, unit := range g.Layout.Units(p.Name) {
+		if r.Units.Owner == nil {
+			break
+		}
+		owner, _ := r.Units.Owner(unit)
+		if wants, found := owner.Layouts[p.Name]; found && wants != g.Next.String() {
+			return text + fmt.Sprintf("; the files of %s want %s: the shards change to %s first, and then once more", owner.Name, wants, g.Next)
+		}
+	}
+	return text
+}
+
+// nextRetry says when the next retry of a plugin is due, "" if none is known.
+func (r *Runner) nextRetry(ctx context.Context, plugin string) string {
+	var due time.Time
+	for _, unit := range r.Units.Known(plugin) {
+		list, err := r.Dispatcher.Retrying(ctx, unit, 0, math.MaxInt)
+		if err != nil {
+			return ""
+		}
+		for _, d := range list {
+			if due.IsZero() || d.Due.Before(due) {
+				due = d.Due
+			}
+		}
+	}
+	if due.IsZero() {
+		return ""
+	}
+	return ", the next retry is due at " + due.UTC().Format(time.RFC3339)
 }

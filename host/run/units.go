@@ -117,6 +117,15 @@ func (u Units) Known(plugin string) []string {
 	return u.Generations.Of(plugin).Layout.Units(plugin)
 }
 
+// beyond reports whether an event is for the next shards of a plugin.
+func (u Units) beyond(plugin string, seq uint64) bool {
+	if u.Generations == nil {
+		return false
+	}
+	g := u.Generations.Of(plugin)
+	return (g.Stage == shards.Draining || g.Stage == shards.Ending) && seq > g.Cut
+}
+
 // shown returns the shards of a plugin for the API; nil for one that does not change.
 func (u Units) shown(plugin string) *wire.PluginShards {
 	if u.Generations == nil {

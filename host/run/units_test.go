@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -149,7 +150,8 @@ func TestDivisionReadsTheLogInParts(t *testing.T) {
 	}
 }
 
-// TestDeliveriesOfShards: an event waits for the shard that gets it, and for no other.
+// TestDeliveriesOfShards: an event waits for the shard that gets it, and for no other; behind the cut of
+// a change, for that.
 func TestDeliveriesOfShards(t *testing.T) {
 	s := newSharded(t)
 	s.save(t, []event.Delivery{{Handler: "h", Seq: 1, Status: event.StatusDead, Attempts: 1, ErrorClass: event.ClassTrap},
@@ -161,6 +163,11 @@ func TestDeliveriesOfShards(t *testing.T) {
 	}
 	known, err := versions.Open(t.Context(), versions.Config{Store: s, Now: time.Now, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
+		t.Fatal(err)
+	}
+	next := shards.New(4, "")
+	s.units.Generations = shards.NewGenerations(generations{Number: 1, Layout: s.layout, Next: &next, Stage: shards.Draining, Cut: 6})
+	if _, err := s.units.Generations.Follow(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	d := run.Deliveries{Dispatcher: s.dispatcher, Cursors: s.Cursors, Versions: known, Units: s.units,
@@ -181,7 +188,7 @@ func TestDeliveriesOfShards(t *testing.T) {
 		if text := spec.UnitName(got.Plugin, got.Shard) + " " + got.Status; got.Plugin != "h" || text != want {
 			t.Errorf("event %d: got %s, want %s", seq, text, want)
 		}
-		if (got.WaitingFor != nil) != (seq > 1) {
+		if (got.WaitingFor != nil) != (seq > 1) || seq > 1 && strings.Contains(got.WaitingFor.Reason, "being changed") != (seq > 6) {
 			t.Errorf("event %d waits for %+v", seq, got.WaitingFor)
 		}
 	}
@@ -221,7 +228,8 @@ func TestChangeOfShardsIsShown(t *testing.T) {
 		g    shards.Generation
 		want wire.PluginShards
 	}{
-		{shards.Generation{Layout: one, Next: &two, Stage: shards.Draining, Cut: 7}, wire.PluginShards{Count: 1, Next: &wire.PluginShards{Count: 2}, Stage: "draining", Until: 7}},
+		{shards.Generation{Layout: one, Next: &two, Stage: shards.Draining, Cut: 7}, wire.PluginShards{Count: 1, Next: &wire.PluginShards{Count: 2}, Stage: "draining", Until: 7,
+			WaitsFor: "events that it has not read yet"}},
 		{shards.Generation{Layout: two, Next: &one, Stage: shards.Stopping}, wire.PluginShards{Count: 2, Next: &wire.PluginShards{Count: 1}, Stage: "stopping"}},
 	} {
 		s := newSharded(t)
@@ -235,7 +243,7 @@ func TestChangeOfShardsIsShown(t *testing.T) {
 		if stopped := tt.want.Stage == "stopping"; fault.Is(err, fault.Unavailable) != stopped || fault.Is(divided, fault.Unavailable) != stopped {
 			t.Errorf("%s: got %v, %v and %v", tt.want.Stage, units, err, divided)
 		}
-		if got := r.WithLag(wire.Plugin{Name: "h"}).Shards; !reflect.DeepEqual(got, &tt.want) {
+		if got := r.WithLag(wire.Plugin{Name: "h", State: wire.Active}).Shards; !reflect.DeepEqual(got, &tt.want) {
 			t.Errorf("got %+v, want %+v", got, tt.want)
 		}
 	}
@@ -269,6 +277,40 @@ func TestWorstConditionOfShards(t *testing.T) {
 		r := run.New(run.Config{Dispatcher: s.dispatcher, Units: s.units, Logger: slog.New(slog.DiscardHandler)})
 		if p := r.WithLag(wire.Plugin{Name: "h", State: tt.state, Reason: "as it was"}); p.State != tt.want || p.Reason != tt.reason || p.Lag != tt.lag {
 			t.Errorf("got %s, %q, a lag of %d; want %s, %q, %d", p.State, p.Reason, p.Lag, tt.want, tt.reason, tt.lag)
+		}
+	}
+}
+
+// TestChangeOfShardsSaysWhatItWaitsFor: the open events and their next retry, or why they wait, and that
+// the files want other shards meanwhile. An event behind the cut waits for the next shards.
+func TestChangeOfShardsSaysWhatItWaitsFor(t *testing.T) {
+	s, next := newSharded(t), shards.New(4, "")
+	due := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
+	s.save(t, []event.Delivery{{Handler: "h/0", Seq: 2, Status: event.StatusRetrying, Attempts: 1, Due: due.Add(time.Hour)},
+		{Handler: "h/1", Seq: 1, Status: event.StatusRetrying, Attempts: 1, Due: due}},
+		event.Cursor{Name: "handler/h/0", Seq: 5}, event.Cursor{Name: "handler/h/1", Seq: 5})
+	s.units.Generations = shards.NewGenerations(generations{Number: 1, Layout: s.layout, Next: &next, Stage: shards.Draining, Cut: 5})
+	if _, err := s.units.Generations.Follow(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	wants := "4"
+	s.units.Owner = func(string) (spec.Member, bool) {
+		return spec.Member{Name: "a", Layouts: map[string]string{"h": wants}}, true
+	}
+	r := run.New(run.Config{Dispatcher: s.dispatcher, Units: s.units, Logger: slog.New(slog.DiscardHandler)})
+	const list = "berth events list --handler h --status retrying"
+	for _, tt := range []struct {
+		state       wire.PluginState
+		wants, text string
+	}{
+		{wire.Active, "4", "open events: 2, the next retry is due at 2030-01-02T03:04:05Z; " + list},
+		{wire.Paused, "4", "the handler is paused: berth plugin resume h"},
+		{wire.Disabled, "4", "the handler does not run, and its events wait: " + list},
+		{wire.Paused, "2", "the handler is paused: berth plugin resume h; the files of a want 2: the shards change to 4 first, and then once more"},
+	} {
+		wants = tt.wants
+		if got := r.WithLag(wire.Plugin{Name: "h", State: tt.state, Instances: 1}).Shards; got == nil || got.WaitsFor != tt.text {
+			t.Errorf("%s: got %+v, want %q", tt.state, got, tt.text)
 		}
 	}
 }

@@ -238,6 +238,8 @@ type PluginShards struct {
 	Next  *PluginShards `json:"next,omitempty"`
 	Stage string        `json:"stage,omitempty" jsonschema:"enum=stopping,enum=draining,enum=ending"`
 	Until uint64        `json:"until,omitempty"` // a Seq
+	// WaitsFor says what a change that is draining waits for, and the command that lists or ends it.
+	WaitsFor string `json:"waits_for,omitempty"`
 }
 
 // LogLine is a line that a plugin has logged.

@@ -75,6 +75,13 @@ func (a app) printBacklog(ctx context.Context, c *client.Client, name string) er
 			if len(h.Shards) == 0 {
 				return nil
 			}
+			former := h.Dead
+			for _, s := range h.Shards {
+				former -= min(former, s.Dead)
+			}
+			if former > 0 {
+				a.Print("            %d of the dead are of former shards, whose numbers are not in use\n", former)
+			}
 			a.Print("\n")
 			return console.Table(a.Console, "SHARD\tCURSOR\tOPEN\tDEAD", h.Shards, func(s wire.ShardReader) console.Cells {
 				return console.Cells{s.Shard, s.Cursor, s.Open, s.Dead}
@@ -147,6 +154,9 @@ func (a app) print(p wire.Plugin) error {
 	}
 	if p.Shards != nil {
 		a.Print("shards      %s\n", console.Lines(shards(*p.Shards)))
+		if p.Shards.WaitsFor != "" {
+			a.Print("waits for   %s\n", console.Lines(p.Shards.WaitsFor))
+		}
 	}
 	if next := p.Pending; next != nil {
 		a.Print("waiting     %s sha256 %s\n", next.Version, next.SHA256)
