@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/berth-host/berth/host/auth"
+	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/marketplace"
 	"github.com/berth-host/berth/host/marketplace/publish"
 	"github.com/berth-host/berth/host/pgstore/pgtest"
@@ -131,6 +132,45 @@ func TestDecisionsAndTokensHoldForAllHosts(t *testing.T) {
 	_, err = tokens.Revoke(t.Context(), token.ID)
 	check(t, err)
 	eventually(t, "a host takes the revoked token", func() bool { return !allowed(a) && !allowed(b) })
+}
+
+// TestFileIsUninstalledOnOneHostAfterTheOther: the position is that of all hosts that have the plugin.
+func TestFileIsUninstalledOnOneHostAfterTheOther(t *testing.T) {
+	schema := pgtest.Schema(t)
+	hosts := []*testHost{startMember(t, schema, "a"), startMember(t, schema, "b"), startMember(t, schema, "c")}
+	a, b, c := hosts[0], hosts[1], hosts[2]
+	a.delivered(publishEvents(t, a, 0, 20))
+	eventually(t, "no host runs the handler, or a host does not see that the others have it", func() bool {
+		known := func(s *testHost) bool { return len(s.host.cluster.Load().HostsWith("echo")) == 2 }
+		return (a.runsEcho() || b.runsEcho() || c.runsEcho()) && known(a) && known(b) && known(c)
+	})
+	slices.SortStableFunc(hosts, func(x, _ *testHost) int { // the owner first
+		if x.runsEcho() {
+			return -1
+		}
+		return 0
+	})
+	position := func() (seq uint64, found bool) {
+		seq, found, err := a.host.engine.Cursor(t.Context(), event.HandlerCursors("echo").Position)
+		check(t, err)
+		return seq, found
+	}
+	for i, s := range hosts {
+		var left wire.Uninstalled
+		var out any = &left
+		last := i == len(hosts)-1
+		if last {
+			out = nil
+		}
+		status, p := s.call("DELETE", "/api/v1/plugins/uninstall/echo", nil, out)
+		seq, found := position()
+		switch {
+		case !last && (status != http.StatusOK || len(left.RemainsOn) != len(hosts)-1-i || !found || seq != 20):
+			t.Fatalf("%d %+v %+v; the position is %d, %v", status, p, left, seq, found)
+		case last && (status != http.StatusNoContent || found):
+			t.Fatalf("of the last host: %d %+v %+v; the position is %d, %v", status, p, left, seq, found)
+		}
+	}
 }
 
 func TestFilesDecideInClusterIfConfigured(t *testing.T) {

@@ -42,6 +42,7 @@ type parts struct {
 	enabled   map[string]bool
 	installed []wire.Install
 	flags     string   // of the last Uninstall
+	remainsOn []string // hosts, of Uninstall
 	changed   []string // by RetryNow and SkipEvent
 	switched  bool     // a plugin is disabled just before it is upgraded, rolled back or uninstalled
 	err       error
@@ -422,9 +423,9 @@ func (p *parts) Verify(context.Context) ([]wire.Stored, error) {
 	return []wire.Stored{{Plugin: "x", OK: true}}, err
 }
 
-func (p *parts) Uninstall(_ context.Context, name string, force, purge bool, precondition func(wire.Plugin) error) error {
+func (p *parts) Uninstall(_ context.Context, name string, force, purge bool, precondition func(wire.Plugin) error) (wire.Uninstalled, error) {
 	if err := p.checkPrecondition(name, precondition); err != nil {
-		return err
+		return wire.Uninstalled{}, err
 	}
 	p.flags = fmt.Sprint(force, purge)
 	leave, err := p.enter()
@@ -432,7 +433,7 @@ func (p *parts) Uninstall(_ context.Context, name string, force, purge bool, pre
 	if err == nil && name != "order-audit" {
 		err = fault.New(fault.NotFound, "there is no plugin %q", name)
 	}
-	return err
+	return wire.Uninstalled{RemainsOn: p.remainsOn}, err
 }
 
 // Routed implements ports.Router: types that begin with "lost" have no route.

@@ -177,7 +177,11 @@ func (s *Server) uninstall(r *request) (any, error) {
 	if r.err != nil {
 		return nil, r.err
 	}
-	return reply{status: http.StatusNoContent}, s.cfg.Plugins.Installer.Uninstall(r.ctx(), name, force, purge, check)
+	out, err := s.cfg.Plugins.Installer.Uninstall(r.ctx(), name, force, purge, check)
+	if err != nil || len(out.RemainsOn) == 0 {
+		return reply{status: http.StatusNoContent}, err
+	}
+	return reply{body: out}, nil
 }
 
 // verify is GET /api/v1/plugins/verify.

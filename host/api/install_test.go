@@ -33,6 +33,11 @@ func TestInstallAndUninstall(t *testing.T) {
 	if w := call(h, "DELETE", "/api/v1/plugins/uninstall/order-audit?force=maybe", ""); w.Code != 400 {
 		t.Errorf("got %d", w.Code)
 	}
+	p.remainsOn = []string{"b"}
+	w = call(h, "DELETE", "/api/v1/plugins/uninstall/order-audit", "")
+	if got := decode[wire.Uninstalled](t, w); w.Code != 200 || !slices.Equal(got.RemainsOn, p.remainsOn) {
+		t.Errorf("got %d %+v", w.Code, got)
+	}
 }
 
 func TestUpgradeRollbackVerify(t *testing.T) {

@@ -237,14 +237,17 @@ func TestPluginOfALiveHost(t *testing.T) {
 			}
 		})
 		w.run(3 * time.Second)
-		for name, want := range map[string]bool{"mail": true, "tax": true, "gone": false} {
-			if got := a.cluster.HasPlugin(name); got != want {
+		for name, want := range map[string][]string{"mail": {"b"}, "tax": {"b"}, "gone": nil} {
+			if got := a.cluster.HostsWith(name); !slices.Equal(got, want) {
 				t.Errorf("%s: got %v", name, got)
 			}
 		}
+		if got := b.cluster.HostsWith("mail"); len(got) > 0 {
+			t.Errorf("on the host itself: got %v", got)
+		}
 		b.kill()
 		w.run(5 * time.Second)
-		if a.cluster.HasPlugin("mail") || a.cluster.HasPlugin("tax") {
+		if len(a.cluster.HostsWith("mail")) > 0 || len(a.cluster.HostsWith("tax")) > 0 {
 			t.Error("a host that has ended still has its plugins")
 		}
 	})

@@ -76,13 +76,18 @@ func (c *Cluster) releaseSurplus(ctx context.Context, now time.Duration, runnabl
 	}
 }
 
-// HasPlugin reports whether a live host, this one included, has a plugin, active or not.
-func (c *Cluster) HasPlugin(name string) bool {
+// HostsWith returns the names of the other live hosts that have a plugin, active or not, ascending.
+func (c *Cluster) HostsWith(plugin string) (hosts []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return slices.ContainsFunc(c.view.Members, func(m spec.Beating) bool {
-		return c.sight.alive(m.ID) && (m.Modules[name] != "" || slices.Contains(m.Inactive, name))
-	})
+	for _, m := range c.view.Members {
+		_, active := m.Modules[plugin]
+		if m.ID != c.self && c.sight.alive(m.ID) && (active || slices.Contains(m.Inactive, plugin)) {
+			hosts = append(hosts, m.Name)
+		}
+	}
+	slices.Sort(hosts)
+	return hosts
 }
 
 // assignment returns the owners that the units should have by the view.

@@ -122,6 +122,7 @@ type host struct {
 	stored   map[string]bool // by name: it has stored something
 	outcomes map[string]bool // by name: it has a position and outcomes
 	full     error           // of Forget and Purge
+	others   []string        // hosts that have every plugin
 	routes   map[string][]string
 	admit    error  // of Admit
 	refused  string // the digest of a module that does not start here
@@ -217,6 +218,8 @@ func (h *host) Purge(_ context.Context, name string) error {
 	}
 	return h.full
 }
+
+func (h *host) Elsewhere(context.Context, string) ([]string, error) { return h.others, nil }
 
 func (h *host) Has(_ context.Context, name string) (forgettable, purgeable bool, err error) {
 	h.mu.Lock()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -295,6 +296,32 @@ func TestUninstall(t *testing.T) {
 	w.dropped["y"], w.stored["y"] = true, true
 	if err := w.i.Uninstall(t.Context(), "y", install.UninstallOptions{}); err != nil || w.stored["y"] {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestFileOfSeveralHostsIsUninstalledHereOnly: positions, settings and values are those of the other
+// hosts too, until the last one uninstalls it.
+func TestFileOfSeveralHostsIsUninstalledHereOnly(t *testing.T) {
+	w := newWorld(t)
+	w.dropped["y"], w.stored["y"], w.outcomes = true, true, map[string]bool{"y": true}
+	if err := w.Admit("y", []abi.Capability{{Name: "kv"}}); err != nil {
+		t.Fatal(err)
+	}
+	var remains []string
+	o := install.UninstallOptions{Purge: true, Remains: func(hosts []string) { remains = hosts }}
+	w.others = []string{"b", "c"}
+	if err := w.i.Uninstall(t.Context(), "y", o); err != nil || !slices.Equal(remains, w.others) {
+		t.Errorf("got %v; it remains on %v", err, remains)
+	}
+	if w.dropped["y"] || !w.stored["y"] || !w.outcomes["y"] || len(w.settings()["y"]) == 0 {
+		t.Errorf("it is here: %v; values: %v, position: %v, settings: %v", w.dropped["y"], w.stored["y"], w.outcomes["y"], w.settings())
+	}
+	w.dropped["y"], w.others, remains = true, nil, nil
+	if err := w.i.Uninstall(t.Context(), "y", o); err != nil || remains != nil {
+		t.Errorf("got %v; it remains on %v", err, remains)
+	}
+	if w.stored["y"] || w.outcomes["y"] || len(w.settings()["y"]) > 0 {
+		t.Errorf("values: %v, position: %v, settings: %v", w.stored["y"], w.outcomes["y"], w.settings())
 	}
 }
 

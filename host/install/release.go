@@ -115,6 +115,8 @@ type State interface {
 	Forget(ctx context.Context, name string) error
 	// Purge deletes the plugin's stored data.
 	Purge(ctx context.Context, name string) error
+	// Elsewhere returns the names of the other live hosts that have the plugin: its state is theirs too.
+	Elsewhere(ctx context.Context, name string) (hosts []string, err error)
 	// Has reports what Forget and Purge have left: cursor and outcomes, and stored data.
 	Has(ctx context.Context, name string) (forgettable, purgeable bool, err error)
 }

@@ -19,11 +19,15 @@ type UninstallOptions struct {
 	Purge bool // delete the plugin's stored data
 	// Agreed is as Request.Agreed.
 	Precondition func(wire.Plugin) error
+	// Remains, unless nil, is called with the names of the other live hosts that have a plugin of this
+	// name as a file: only what is on this host was removed.
+	Remains func(hosts []string)
 }
 
 // Uninstall drains a plugin and removes it, with its settings, cursor and outcomes. It
 // needs no network. The stored data of an installed plugin is kept for its publisher
-// unless Purge is set; that of a dropped file's plugin is deleted. After an error the
+// unless Purge is set; that of a dropped file's plugin is deleted. While another live host
+// has the plugin, its file here is all that goes: see UninstallOptions.Remains. After an error the
 // plugin runs as before, unless the error names what is left of the uninstalled plugin: then
 // it can be repeated.
 // fault.Conflict if a route names the plugin, unless Force is set.
@@ -51,12 +55,15 @@ func (i *Installer) Uninstall(ctx context.Context, name string, o UninstallOptio
 		if slices.ContainsFunc(i.Pins(), func(p spec.Pin) bool { return p.Name == name }) {
 			return err
 		}
-		return i.uninstallFile(ctx, name)
+		return i.uninstallFile(ctx, name, o)
 	case installed:
 		return i.uninstallPin(ctx, name, lock, raw, o)
 	case kept && o.Purge:
-		err := i.uninstallFile(ctx, name) // a file of that name may have appeared since
+		err := i.cfg.Plugins.Uninstall(ctx, name, nil) // a file of that name may have appeared since
 		if err != nil && !fault.Is(err, fault.NotFound) {
+			return err
+		}
+		if remains, err := i.remains(ctx, name, o); remains || err != nil {
 			return err
 		}
 		if err := i.tidyName(ctx, name, true); err != nil {
@@ -64,7 +71,7 @@ func (i *Installer) Uninstall(ctx context.Context, name string, o UninstallOptio
 		}
 		return i.writeLock(ctx, lock.without(name, false))
 	}
-	if err = i.uninstallFile(ctx, name); fault.Is(err, fault.NotFound) && abi.ValidName(name) {
+	if err = i.uninstallFile(ctx, name, o); fault.Is(err, fault.NotFound) && abi.ValidName(name) {
 		return i.uninstallLeftovers(ctx, name, o.Purge, err)
 	}
 	return err
@@ -98,13 +105,28 @@ func (i *Installer) writeLock(ctx context.Context, l Lock) error {
 	return err
 }
 
+// remains reports whether another live host has the plugin, and so needs what is kept of it.
+func (i *Installer) remains(ctx context.Context, name string, o UninstallOptions) (bool, error) {
+	hosts, err := i.cfg.State.Elsewhere(context.WithoutCancel(ctx), name)
+	if err != nil {
+		return false, leftovers(name, true, err)
+	}
+	if len(hosts) > 0 && o.Remains != nil {
+		o.Remains(hosts)
+	}
+	return len(hosts) > 0, nil
+}
+
 // uninstallFile uninstalls a plugin in a watched directory.
-func (i *Installer) uninstallFile(ctx context.Context, name string) error {
+func (i *Installer) uninstallFile(ctx context.Context, name string, o UninstallOptions) error {
 	if err := i.cfg.Plugins.Uninstall(ctx, name, nil); err != nil {
 		return err
 	}
 	if !abi.ValidName(name) {
 		return nil // the file never was a plugin, and has no state
+	}
+	if remains, err := i.remains(ctx, name, o); remains || err != nil {
+		return err
 	}
 	return leftovers(name, true, i.tidyName(context.WithoutCancel(ctx), name, true))
 }

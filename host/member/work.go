@@ -15,6 +15,7 @@ import (
 
 // Handlers runs handlers; see delivery.Dispatcher.
 type Handlers interface {
+	Claim(ctx context.Context, handler string) error
 	Own(ctx context.Context, handler string, t delivery.Tenure) error
 	Disown(ctx context.Context, handler string) error
 }
@@ -93,6 +94,11 @@ func (w *Work) Own(ctx context.Context, unit string, t *cluster.Tenure) error {
 	}
 	if err := w.cfg.Issues.Own(ctx, t.Fence()); err != nil {
 		return fmt.Errorf("start %s: %w", unit, err)
+	}
+	if until == 0 { // its position may have been removed since it was opened; a former shard has one
+		if err := w.cfg.Handlers.Claim(ctx, unit); err != nil {
+			return errors.Join(fmt.Errorf("start %s: %w", unit, err), w.cfg.Issues.Release(ctx, unit))
+		}
 	}
 	if err := w.cfg.Handlers.Own(ctx, unit, tenure{t, until}); err != nil {
 		return errors.Join(fmt.Errorf("start %s: %w", unit, err), w.cfg.Issues.Release(ctx, unit))

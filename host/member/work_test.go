@@ -2,6 +2,7 @@ package member_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"reflect"
@@ -38,7 +39,10 @@ func TestEachPluginIsAModuleOrInactive(t *testing.T) {
 }
 
 // units are Units that refuse one.
-type units struct{ refused string }
+type units struct {
+	refused string
+	until   uint64
+}
 
 func (units) Runnable(plugin string) []string { return spec.Units(plugin, 2) }
 
@@ -46,7 +50,7 @@ func (u units) Admit(_ context.Context, unit string) (until uint64, err error) {
 	if unit == u.refused {
 		return 0, fault.New(fault.Conflict, "not now")
 	}
-	return 7, nil
+	return u.until, nil
 }
 
 // started are the units that were started.
@@ -54,6 +58,14 @@ type started []string
 
 func (s *started) Own(_ context.Context, unit string, t delivery.Tenure) error {
 	*s = append(*s, fmt.Sprint(unit, " until ", t.Until()))
+	return nil
+}
+
+func (s *started) Claim(_ context.Context, unit string) error {
+	*s = append(*s, "claim "+unit)
+	if unit == "mail" {
+		return errors.New("the database is gone")
+	}
 	return nil
 }
 
@@ -66,7 +78,7 @@ func (noIssues) Release(context.Context, string) error { return nil }
 
 func TestUnitsThatAreRefusedDoNotStart(t *testing.T) {
 	var ran started
-	w := member.NewWork(member.WorkConfig{Handlers: &ran, Issues: noIssues{}, Units: units{refused: "tax/1"}, Logger: slog.New(slog.DiscardHandler),
+	w := member.NewWork(member.WorkConfig{Handlers: &ran, Issues: noIssues{}, Units: units{"tax/1", 7}, Logger: slog.New(slog.DiscardHandler),
 		Plugins: func() []wire.Plugin {
 			return []wire.Plugin{{Name: "tax", State: wire.Standby}, {Name: "mail", State: wire.Disabled}}
 		},
@@ -81,6 +93,21 @@ func TestUnitsThatAreRefusedDoNotStart(t *testing.T) {
 	}
 	if !slices.Equal(ran, started{"tax/0 until 7"}) {
 		t.Errorf("started: %v", ran)
+	}
+}
+
+// TestUnitClaimsItsPositionBeforeItStarts: one whose position was removed does not begin with the first event.
+func TestUnitClaimsItsPositionBeforeItStarts(t *testing.T) {
+	var ran started
+	w := member.NewWork(member.WorkConfig{Handlers: &ran, Issues: noIssues{}, Units: units{}, Logger: slog.New(slog.DiscardHandler)})
+	if err := w.Own(t.Context(), "tax", new(cluster.Tenure)); err != nil {
+		t.Error(err)
+	}
+	if err := w.Own(t.Context(), "mail", new(cluster.Tenure)); err == nil {
+		t.Error("it starts without a position")
+	}
+	if !slices.Equal(ran, started{"claim tax", "tax until 0", "claim mail"}) {
+		t.Errorf("got %v", ran)
 	}
 }
 

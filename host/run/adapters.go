@@ -98,8 +98,10 @@ func (i Installer) Rollback(ctx context.Context, name, version string, precondit
 }
 
 // Uninstall implements ports.Installer.
-func (i Installer) Uninstall(ctx context.Context, name string, force, purge bool, precondition func(wire.Plugin) error) error {
-	return i.Installer.Uninstall(ctx, name, install.UninstallOptions{Force: force, Purge: purge, Precondition: precondition})
+func (i Installer) Uninstall(ctx context.Context, name string, force, purge bool, precondition func(wire.Plugin) error) (out wire.Uninstalled, err error) {
+	err = i.Installer.Uninstall(ctx, name, install.UninstallOptions{Force: force, Purge: purge, Precondition: precondition,
+		Remains: func(hosts []string) { out.RemainsOn = hosts }})
+	return out, err
 }
 
 // Vetter vets modules for installs.

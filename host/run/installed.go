@@ -109,6 +109,12 @@ type HandlerState struct {
 func (s HandlerState) Forget(ctx context.Context, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, cleanupTimeout)
 	defer cancel()
+	if f, taken := spec.FenceOf(ctx); taken { // hosts share the issues: those of a unit are its owner's
+		if err := s.Issues.Own(ctx, f); err != nil {
+			return err
+		}
+		defer s.Issues.Release(ctx, name) //nolint:errcheck // nothing of it is left to be stored
+	}
 	if err := s.Issues.Forget(ctx, name); err != nil {
 		return fmt.Errorf("its issues, its position in the log and its outcomes remain: %w", err)
 	}

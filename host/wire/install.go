@@ -2,6 +2,11 @@ package wire
 
 import "github.com/berth-host/berth/host/spec"
 
+// Uninstalled says that a plugin whose file was removed here is still on other hosts of the cluster.
+type Uninstalled struct {
+	RemainsOn []string `json:"remains_on"` // their names
+}
+
 // Install is the body of POST /api/v1/plugins/install, one of three: a name, and a
 // version, a constraint such as "^1.2" or "" for the latest, of the marketplace; a
 // URL with the SHA-256 (64 hex digits) of the module, and a name if the

@@ -126,7 +126,9 @@ func installOperations() []openapi.Operation {
 		{Method: http.MethodDelete, Path: "/api/v1/plugins/uninstall/{name}", ID: "uninstallPlugin", Tag: tagInstall, Summary: "Remove a plugin",
 			Parameters: []openapi.Parameter{pluginNamePath(), ifMatchHeader("the plugin"), flag("force", "Also if a route names it."),
 				flag("purge", "Also its stored values.")},
-			Answers: answers(http.StatusNoContent, nil)},
+			Description: "200 when other live hosts have the file of the plugin too: then only the one of this host is removed. " +
+				"The call to the last of them removes the rest.",
+			Answers: append(answers(http.StatusNoContent, nil), openapi.Answer{Status: http.StatusOK, Content: body(wire.Uninstalled{})})},
 		{Method: http.MethodGet, Path: "/api/v1/plugins/verify", ID: "verifyPlugins", Tag: tagInstall,
 			Summary: "Hash every stored version of every installed plugin",
 			Answers: answers(http.StatusOK, wire.List[wire.Stored]{})},

@@ -205,8 +205,8 @@ type Installer interface {
 	// Rollback returns to a former version, "" for the previous one.
 	Rollback(ctx context.Context, name, version string, precondition func(wire.Plugin) error, report func(wire.Progress)) (wire.Plugin, error)
 	// Uninstall removes a plugin, and what the host keeps for it; fault.NotFound. force: also
-	// if a route names it. purge: its stored values as well.
-	Uninstall(ctx context.Context, name string, force, purge bool, precondition func(wire.Plugin) error) error
+	// if a route names it. purge: its stored values as well. While other hosts have its file, they keep all but the file here.
+	Uninstall(ctx context.Context, name string, force, purge bool, precondition func(wire.Plugin) error) (wire.Uninstalled, error)
 	// Verify hashes every stored version of every installed plugin.
 	Verify(ctx context.Context) ([]wire.Stored, error)
 }

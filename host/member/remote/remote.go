@@ -21,7 +21,7 @@ import (
 // Caller has the owner of a unit carry out a command; see cluster.Cluster.
 type Caller interface {
 	Do(ctx context.Context, unit, method string, body []byte) ([]byte, error)
-	HasPlugin(name string) bool
+	HostsWith(plugin string) []string
 }
 
 // Way is how to the other hosts. It is safe for concurrent use.

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -141,7 +142,8 @@ func (oneUnit) Divide(_ context.Context, plugin string, seqs []uint64) (map[stri
 // way leads to a host, which carries out all commands.
 type way struct {
 	methods map[string]cluster.Method
-	mu      sync.Mutex // of asked
+	gone    atomic.Bool // the host has mail no more
+	mu      sync.Mutex  // of asked
 	asked   []string
 }
 
@@ -152,8 +154,13 @@ func (w *way) Do(ctx context.Context, unit, method string, body []byte) ([]byte,
 	return w.methods[method](ctx, unit, body)
 }
 
-// HasPlugin reports that a host has mail.
-func (w *way) HasPlugin(name string) bool { return name == "mail" }
+// HostsWith reports that a host has mail, for as long as it does.
+func (w *way) HostsWith(plugin string) []string {
+	if plugin == "mail" && !w.gone.Load() {
+		return []string{"b"}
+	}
+	return nil
+}
 
 // setup returns the actions of a host that runs nothing, and the other host, which runs all.
 func setup() (*remote.Actions, remote.Way, *host, *way) {
@@ -307,8 +314,43 @@ func TestStateOfAPluginThatAHostHasIsNotLeft(t *testing.T) {
 			t.Errorf("%s: got %v, %v, %v", plugin, forgettable, purgeable, err)
 		}
 	}
+	if hosts, err := s.Elsewhere(t.Context(), "gone"); len(hosts) > 0 || err != nil {
+		t.Errorf("got %v, %v", hosts, err)
+	}
 	alone := remote.NewState(remote.Way{}, forgetting{other}, oneUnit{}, other.IsOpen)
+	if hosts, err := alone.Elsewhere(t.Context(), "mail"); len(hosts) > 0 || err != nil {
+		t.Errorf("without other hosts: got %v, %v", hosts, err)
+	}
 	if forgettable, _, err := alone.Has(t.Context(), "mail"); !forgettable || err != nil {
 		t.Errorf("without other hosts: got %v, %v", forgettable, err)
 	}
+}
+
+// TestStateOfAPluginThatAHostHasIsKept: nothing of it is removed, and the hosts are named. What a host
+// has had a moment ago is no longer there when it says so.
+func TestStateOfAPluginThatAHostHasIsKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, way, other, to := setup()
+		s := remote.NewState(way, forgetting{other}, oneUnit{}, other.IsOpen)
+		if hosts, err := s.Elsewhere(t.Context(), "mail"); !slices.Equal(hosts, []string{"b"}) || err != nil {
+			t.Errorf("got %v, %v", hosts, err)
+		}
+		for what, remove := range map[string]func(context.Context, string) error{"forget": s.Forget, "purge": s.Purge} {
+			if err := remove(t.Context(), "mail"); !fault.Is(err, fault.Conflict) || !strings.Contains(err.Error(), "b has it") || len(other.done) > 0 {
+				t.Errorf("%s: got %v, %q", what, err, other.done)
+			}
+		}
+		maps.Copy(to.methods, remote.NewState(way, forgetting{other}, oneUnit{}, func(string) bool { return false }).Methods())
+		time.AfterFunc(time.Second, func() { to.gone.Store(true) })
+		if hosts, err := s.Elsewhere(t.Context(), "mail"); len(hosts) > 0 || err != nil {
+			t.Errorf("got %v, %v", hosts, err)
+		}
+		if err := s.Forget(t.Context(), "mail"); err != nil || len(other.done) == 0 || other.done[0] != "forget mail" {
+			t.Errorf("got %v, %q", err, other.done)
+		}
+		unjoined := remote.NewState(remote.Way{Shared: true, Joined: func() remote.Caller { return nil }}, forgetting{other}, oneUnit{}, other.IsOpen)
+		if _, err := unjoined.Elsewhere(t.Context(), "mail"); !fault.Is(err, fault.Unavailable) {
+			t.Errorf("got %v", err)
+		}
+	})
 }

@@ -3,8 +3,11 @@ package remote
 import (
 	"context"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/berth-host/berth/host/cluster"
+	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/spec"
 )
 
@@ -61,10 +64,56 @@ func (s *State) closed(ctx context.Context, unit string, do func(context.Context
 	return do(ctx, unit)
 }
 
-// Forget implements install.State: it forgets all units that the plugin's handler has or had.
+const (
+	shownFor = 2 * time.Second  // what a host has lost is still shown here
+	endsFor  = 30 * time.Second // that another host ends a plugin
+)
+
+// Elsewhere implements install.State. It waits for hosts that have lost the plugin a moment ago.
+func (s *State) Elsewhere(ctx context.Context, plugin string) ([]string, error) {
+	return s.hostsAfter(ctx, plugin, shownFor)
+}
+
+// hostsAfter returns the other live hosts that have a plugin, once there are none or after a time.
+func (s *State) hostsAfter(ctx context.Context, plugin string, wait time.Duration) (hosts []string, err error) {
+	if !s.way.Shared {
+		return nil, nil
+	}
+	c := s.way.Joined()
+	if c == nil {
+		return nil, notJoined()
+	}
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
+	for hosts = c.HostsWith(plugin); len(hosts) > 0; hosts = c.HostsWith(plugin) {
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			return hosts, nil
+		}
+	}
+	return nil, nil
+}
+
+// ended returns fault.Conflict when another live host still has a plugin after a time.
+func (s *State) ended(ctx context.Context, plugin string, wait time.Duration) error {
+	hosts, err := s.hostsAfter(ctx, plugin, wait)
+	if err == nil && len(hosts) > 0 {
+		err = fault.New(fault.Conflict, "its position in the log and what it has stored remain while %s has it", strings.Join(hosts, ", "))
+	}
+	return err
+}
+
+// Forget implements install.State: it forgets all units that the plugin's handler has or had, once no
+// other host has it.
 func (s *State) Forget(ctx context.Context, plugin string) error {
 	if !s.way.Shared {
 		return s.kept.Forget(ctx, plugin)
+	}
+	if err := s.ended(ctx, plugin, endsFor); err != nil {
+		return err
 	}
 	present, err := s.units.Units(ctx, plugin)
 	if err != nil {
@@ -86,11 +135,14 @@ func (s *State) Forget(ctx context.Context, plugin string) error {
 	return nil
 }
 
-// Purge implements install.State. A unit that ends later than others may have written until then, so it
-// is done for each.
+// Purge implements install.State, after Forget. A unit that ends later than others may have written
+// until then, so it is done for each.
 func (s *State) Purge(ctx context.Context, plugin string) error {
 	if !s.way.Shared {
 		return s.kept.Purge(ctx, plugin)
+	}
+	if err := s.ended(ctx, plugin, 0); err != nil {
+		return err
 	}
 	units, err := s.units.Units(ctx, plugin)
 	if err != nil {
@@ -111,7 +163,7 @@ func (s *State) Has(ctx context.Context, plugin string) (forgettable, purgeable 
 		if c == nil {
 			return false, false, notJoined()
 		}
-		if c.HasPlugin(plugin) {
+		if len(c.HostsWith(plugin)) > 0 {
 			return false, false, nil
 		}
 	}

@@ -22,7 +22,7 @@ func (v *visiting) Do(ctx context.Context, unit, method string, body []byte) ([]
 	return v.methods[method](spec.WithFence(ctx, spec.Fence{Unit: unit, Epoch: 1}), unit, body)
 }
 
-func (v *visiting) HasPlugin(string) bool { return true }
+func (v *visiting) HostsWith(string) []string { return []string{"b"} }
 
 type storedLog struct {
 	*bus.Bus

@@ -179,14 +179,11 @@ func (u *Units) change(ctx context.Context, doing string, units, further []strin
 	return err
 }
 
-// Claim gives the units of a plugin their first position, unless one of its units has a position.
+// Claim gives those units of a plugin their first position that have none, unless a former unit has one.
 // layout returns the units by the document of this kind for the plugin, nil when there is none.
 func (u *Units) Claim(ctx context.Context, plugin, kind string, seq uint64, layout func(document []byte) ([]string, error)) error {
 	return u.db.Write(ctx, "claim positions in the log", func(ctx context.Context, tx pgx.Tx) error {
 		if _, err := outcomes.Lock(ctx, tx, plugin); err != nil {
-			return err
-		}
-		if claimed, err := hasPosition(ctx, tx, plugin); err != nil || claimed {
 			return err
 		}
 		var document []byte
@@ -198,7 +195,9 @@ func (u *Units) Claim(ctx context.Context, plugin, kind string, seq uint64, layo
 		if err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, `INSERT INTO cursors (name, seq) SELECT name, $2 FROM unnest($1::text[]) AS name`, positions(units), int64(seq))
+		_, err = tx.Exec(ctx, `INSERT INTO cursors (name, seq) SELECT name, $2 FROM unnest($1::text[]) AS name
+			WHERE NOT EXISTS (SELECT FROM cursors AS former WHERE former.name = ANY ($3::text[]) AND former.name <> ALL ($1::text[]))
+			ON CONFLICT DO NOTHING`, positions(units), int64(seq), positions(spec.EveryUnit(plugin)))
 		return err
 	})
 }

@@ -349,6 +349,9 @@ func TestClaimIsOfAllUnits(t *testing.T) {
 	claim("q", 8)
 	claim("q", 9)
 	found("q/0=8 q/1=8")
+	s.check(s.ForgetHandler(t.Context(), "q/1")) // as an uninstallation that was cut off does
+	claim("q", 10)
+	found("q/0=8 q/1=10")
 }
 
 // dump returns what a change can have changed.

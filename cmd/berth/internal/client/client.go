@@ -263,14 +263,14 @@ func (c *Client) Call(ctx context.Context, method, path string, body, answer any
 	return raw, err
 }
 
-// Tagged is Call, and also returns the answer's ETag.
+// Tagged is Call, and also returns the answer's ETag. 204 leaves answer as it is.
 func (c *Client) Tagged(ctx context.Context, method, path string, body, answer any) (raw json.RawMessage, tag string, err error) {
 	resp, err := c.Do(ctx, method, path, JSONType, body)
 	if err != nil {
 		return nil, "", err
 	}
 	defer resp.Body.Close()
-	if answer != nil {
+	if answer != nil && resp.StatusCode != http.StatusNoContent {
 		raw, err = c.decoded(resp, answer)
 	}
 	return raw, resp.Header.Get("ETag"), err

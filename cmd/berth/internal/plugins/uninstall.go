@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -27,8 +28,16 @@ func (a app) uninstall() *cobra.Command {
 					return err
 				}
 			}
-			if _, err := c.Call(ctx, "DELETE", at, nil, nil); err != nil || a.JSON {
+			var left wire.Uninstalled
+			_, err = c.Call(ctx, "DELETE", at, nil, &left)
+			switch remains := len(left.RemainsOn) > 0; {
+			case err != nil || a.JSON && !remains:
 				return err
+			case a.JSON:
+				return a.EncodeJSON(left, true)
+			case remains:
+				return a.Print("%s is removed from this host, and remains on %s with its settings and its position in the log; uninstall it there too\n",
+					args[0], strings.Join(left.RemainsOn, ", "))
 			}
 			return a.Print("%s is uninstalled\n", args[0])
 		})
@@ -36,7 +45,8 @@ func (a app) uninstall() *cobra.Command {
 in the log and its outcomes. The file of a plugin in a watched directory is deleted,
 with the manifest beside it and the plugin's stored values; the stored values of an
 installed plugin are kept for a later installation, unless --purge is given. The
-command shows what is removed, and asks. It needs no network.`
+command shows what is removed, and asks. It needs no network. While other hosts of a
+cluster have the file of the plugin too, only the file of this host goes.`
 	cmd.Example = "  berth plugin uninstall fraud-check\n  berth plugin uninstall fraud-check --yes"
 	cmd.Flags().BoolVar(&force, "force", false, "also if a route names the plugin")
 	cmd.Flags().BoolVar(&purge, "purge", false, "remove what the plugin has stored as well")

@@ -106,7 +106,7 @@ export function removal(ctx, name, stored) {
     { label: "Uninstall", scope: "install", kind: "danger", method: "DELETE", path: "/plugins/uninstall/" + encodeURIComponent(name), cli: `berth plugin uninstall ${arg(name)}`,
       ask: { title: `Uninstall ${name}`, confirm: "Uninstall", text: "It finishes what is under way. Its versions, its settings, its position in the log and its dead letters are removed. This cannot be undone.",
         fields: [{ name: "purge", label: "What it has stored (kv)", value: "", options: [["", "keep"], ["true", "remove as well"]] }, { name: "force", label: "If a route names it", value: "", options: [["", "refuse"], ["true", "uninstall nevertheless"]] }] },
-      input: (v) => v, run: (v) => request("DELETE", "/plugins/uninstall/" + encodeURIComponent(name), { params: v }), done: () => `${name} is uninstalled`, then: () => ctx.go("/plugins") },
+      input: (v) => v, run: (v) => request("DELETE", "/plugins/uninstall/" + encodeURIComponent(name), { params: v }), done: (r) => (r.data ? `${name} is removed from this host; it stays on ${r.data.remains_on.join(", ")}` : `${name} is uninstalled`), then: () => ctx.go("/plugins") },
   ].filter(Boolean);
 }
 
