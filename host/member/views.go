@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/issues"
 	"github.com/berth-host/berth/host/operations"
 	"github.com/berth-host/berth/host/schedules"
@@ -24,6 +25,26 @@ type view struct {
 	at      time.Time
 }
 
+// Expire has the next call read again what other hosts keep: one of them has changed it for this host.
+func (v *view) Expire() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.at = time.Time{}
+}
+
+// shownFresh returns what show returns once the view is fresh. What is not found is looked for again in
+// what another host has stored since.
+func shownFresh[T any](v *view, show func(id string) (T, error), id string) (T, error) {
+	v.freshen()
+	found, err := show(id)
+	if fault.Is(err, fault.NotFound) {
+		v.Expire()
+		v.freshen()
+		return show(id)
+	}
+	return found, err
+}
+
 func (v *view) freshen() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -40,7 +61,7 @@ func (v *view) freshen() {
 // IssueViews is the issues of all hosts.
 type IssueViews struct {
 	*issues.Tracker
-	view *view
+	*view
 }
 
 // NewIssueViews returns the issues of a tracker and of the other hosts.
@@ -48,20 +69,19 @@ func NewIssueViews(t *issues.Tracker) IssueViews { return IssueViews{t, &view{re
 
 // List implements incident.Issues.
 func (v IssueViews) List(q spec.IssueQuery) (wire.List[wire.Issue], error) {
-	v.view.freshen()
+	v.freshen()
 	return v.Tracker.List(q)
 }
 
 // Show implements incident.Issues.
 func (v IssueViews) Show(id string) (wire.Issue, error) {
-	v.view.freshen()
-	return v.Tracker.Show(id)
+	return shownFresh(v.view, v.Tracker.Show, id)
 }
 
 // OperationViews is the operations, also while another host runs them.
 type OperationViews struct {
 	*operations.Runner
-	view *view
+	*view
 }
 
 // NewOperationViews returns the operations of a runner that RunOperations resumes.
@@ -71,14 +91,13 @@ func NewOperationViews(r *operations.Runner) OperationViews {
 
 // List implements incident.Operations.
 func (v OperationViews) List(q spec.OperationQuery) (wire.List[wire.Operation], error) {
-	v.view.freshen()
+	v.freshen()
 	return v.Runner.List(q)
 }
 
 // Show implements incident.Operations.
 func (v OperationViews) Show(id string) (wire.Operation, error) {
-	v.view.freshen()
-	return v.Runner.Show(id)
+	return shownFresh(v.view, v.Runner.Show, id)
 }
 
 // Schedules is the schedules, also while another host publishes their events. It is safe for

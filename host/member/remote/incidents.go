@@ -67,15 +67,33 @@ func (i Incidents) Methods() map[string]cluster.Method {
 		cancelOperation: method(cancelOperation, i.cancel)}
 }
 
+// View shows what other hosts keep, and may be somewhat old.
+type View interface {
+	// Expire has it read anew: this host has had another one change it.
+	Expire()
+}
+
+// IssueView is the issues of all hosts, to be read.
+type IssueView interface {
+	incident.Issues
+	View
+}
+
+// OperationView is the operations, to be read.
+type OperationView interface {
+	incident.Operations
+	View
+}
+
 // Issues are the issues of all hosts, and changes them where they are kept.
 type Issues struct {
-	incident.Issues
+	IssueView
 	way  Way
 	here Incidents
 }
 
 // NewIssues returns the issues, of which shown has those of all hosts.
-func NewIssues(way Way, shown incident.Issues, here Incidents) Issues {
+func NewIssues(way Way, shown IssueView, here Incidents) Issues {
 	return Issues{shown, way, here}
 }
 
@@ -88,27 +106,30 @@ func (i Issues) Change(ctx context.Context, id string, to wire.IssueState, by, n
 	if err != nil {
 		return wire.Issue{}, err
 	}
+	defer i.Expire()
 	return call(ctx, i.way, issue.Unit(), changeIssue, issueChange{id, to, by, note}, i.here.change)
 }
 
 // Operations are the operations, which one host runs for all.
 type Operations struct {
-	incident.Operations
+	OperationView
 	way  Way
 	here Incidents
 }
 
 // NewOperations returns the operations; shown also shows them while another host runs them.
-func NewOperations(way Way, shown incident.Operations, here Incidents) Operations {
+func NewOperations(way Way, shown OperationView, here Incidents) Operations {
 	return Operations{shown, way, here}
 }
 
 // Start implements incident.Operations.
 func (o Operations) Start(ctx context.Context, in wire.NewOperation, by string) (wire.Operation, error) {
+	defer o.Expire()
 	return call(ctx, o.way, OperationsUnit, startOperation, newOperation{in, by}, o.here.start)
 }
 
 // Cancel implements incident.Operations.
 func (o Operations) Cancel(ctx context.Context, id string) (wire.Operation, error) {
+	defer o.Expire()
 	return call(ctx, o.way, OperationsUnit, cancelOperation, id, o.here.cancel)
 }

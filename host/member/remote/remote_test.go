@@ -27,6 +27,7 @@ import (
 type host struct {
 	remote.Handlers
 	incident.Issues
+	expired atomic.Int32
 	mu      sync.Mutex // of done
 	done    []string
 	standby atomic.Bool
@@ -103,6 +104,17 @@ func (f forgetting) Has(context.Context, string) (forgettable, purgeable bool, e
 	return true, true, f.err
 }
 
+// Expire implements remote.View.
+func (h *host) Expire() { h.expired.Add(1) }
+
+// shownOperations are the operations of a host.
+type shownOperations struct {
+	incident.Operations
+	*atomic.Int32
+}
+
+func (s shownOperations) Expire() { s.Add(1) }
+
 func (h *host) Show(id string) (wire.Issue, error) { return wire.Issue{ID: id, Handler: "mail"}, h.err }
 
 func (h *host) incidents() remote.Incidents {
@@ -177,8 +189,9 @@ func TestOwnerCarriesOut(t *testing.T) {
 	a, way, other, _ := setup()
 	ctx := t.Context()
 	state := remote.NewState(way, forgetting{&host{}}, oneUnit{}, func(string) bool { return true })
-	issues := remote.NewIssues(way, &host{}, (&host{}).incidents())
-	operations := remote.NewOperations(way, nil, (&host{}).incidents())
+	shown := &host{}
+	issues := remote.NewIssues(way, shown, (&host{}).incidents())
+	operations := remote.NewOperations(way, shownOperations{nil, &shown.expired}, (&host{}).incidents())
 	number := func(n int, err error) string { return fmt.Sprint(n, err) }
 	for _, tt := range []struct {
 		what string
@@ -221,6 +234,9 @@ func TestOwnerCarriesOut(t *testing.T) {
 	}
 	if want := []string{"issue 9 resolved ann done", "start retry ann", "cancel 7"}; !reflect.DeepEqual(other.done, want) {
 		t.Errorf("got %q", other.done)
+	}
+	if n := shown.expired.Load(); n != 3 {
+		t.Errorf("the views were expired %d times", n)
 	}
 }
 
