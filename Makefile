@@ -13,7 +13,7 @@ MODULES  := . abi/go abi/go/internal/wasmtest plugins-src
 each      = set -e; for module in $(MODULES); do echo "$$module: $(1)"; (cd $$module && $(1)); done
 FUZZTIME ?= 10s
 # Functions for programs that embed the host, and for tests, which no command calls.
-EMBEDDED := func: (Host\.Ready|Server\.(Handler|Routes))$$|telemetry/metrics/.*: List$$
+EMBEDDED := func: (Host\.Ready|Server\.(Handler|Routes))$$|telemetry/metrics/.*: List$$|pgserver/.*: (NewTCP|Server\.Address)$$
 # A package whose tests take longer hangs. On a machine with other work cmd/berth takes twenty minutes.
 HANGS    ?= 40m
 # These take longest, and so begin first: the end then uses every processor.
