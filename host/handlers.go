@@ -67,7 +67,7 @@ func (h *Host) startRunner(events *bus.Bus) error {
 		cfg.Claim = log.Shared.Claim
 	}
 	dispatcher := delivery.New(cfg)
-	units := run.Units{Generations: h.live.Shards(), Read: log.Read, Owner: board.MemberOf(h.cluster.Load)}
+	units := run.Units{Generations: h.live.Shards(), Read: log.Read, Last: cfg.Log.Last, Owner: board.MemberOf(h.cluster.Load)}
 	h.onClose("the deliveries", dispatcher.Close)
 	h.runner = run.New(run.Config{Dispatcher: dispatcher, Engine: eng, KV: log, Network: network, Secrets: h.secrets(),
 		Table: h.live.Table, Units: units, Logs: h.logs, Versions: known, Read: log.Read, Check: h.checked.Types.CheckChild, Logger: h.logger})

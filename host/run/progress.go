@@ -16,13 +16,14 @@ import (
 // Progress returns that of the units that run here. It is for spec.Member.
 func (r *Runner) Progress() map[string]spec.Progress {
 	all := make(map[string]spec.Progress)
+	last := r.Units.Last() // before the figures: what is appended meanwhile rather counts twice than never
 	for _, v := range r.live.all() {
 		for _, src := range v.units {
 			if src.Standby() {
 				continue
 			}
 			s := src.Stats()
-			p := spec.Progress{Open: s.Open, Lag: s.Lag}
+			p := spec.Progress{Open: s.Open, Lag: s.Lag, Last: last}
 			if c := s.Condition; c.State == wire.BreakerOpen || c.State == wire.Stuck {
 				p.State, p.Reason, p.Since = string(c.State), c.Reason, c.Since
 			}
@@ -33,7 +34,7 @@ func (r *Runner) Progress() map[string]spec.Progress {
 }
 
 // unitFigures returns the figures of a unit. Open and Lag of one that another host runs are those
-// that its owner has published: not all of them are in the store.
+// that its owner has published: not all of them are in the store. Later events are unread.
 func (r *Runner) unitFigures(ctx context.Context, unit string) (delivery.Figures, error) {
 	f, err := r.Dispatcher.Figures(ctx, unit)
 	if err != nil || r.Units.Owner == nil || r.Dispatcher.Runs(unit) {
@@ -41,7 +42,7 @@ func (r *Runner) unitFigures(ctx context.Context, unit string) (delivery.Figures
 	}
 	owner, _ := r.Units.Owner(unit)
 	if p, found := owner.Progress[unit]; found {
-		f.Open, f.Lag = p.Open, p.Lag
+		f.Open, f.Lag = p.Open, p.Lag+max(r.Units.Last(), p.Last)-p.Last
 	}
 	return f, nil
 }

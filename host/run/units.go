@@ -19,6 +19,7 @@ import (
 type Units struct {
 	Generations *shards.Generations // nil: hosts do not share the log, and each handler is one unit
 	Read        func(ctx context.Context, from uint64, limit int) ([]event.Record, error)
+	Last        func() uint64                                 // the highest Seq of the log
 	Owner       func(unit string) (m spec.Member, found bool) // the live host that runs a unit; nil: there are no others
 }
 
@@ -137,7 +138,7 @@ func (u Units) shown(plugin string) *wire.PluginShards {
 	}
 	s := &wire.PluginShards{Count: g.Layout.Shards, OrderBy: g.Layout.OrderBy, Stage: string(g.Stage), Until: g.Until()}
 	if g.Next != nil {
-		s.Next = &wire.PluginShards{Count: g.Next.Shards, OrderBy: g.Next.OrderBy}
+		s.Next = &wire.PluginLayout{Count: g.Next.Shards, OrderBy: g.Next.OrderBy}
 	}
 	return s
 }

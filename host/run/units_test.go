@@ -228,9 +228,9 @@ func TestChangeOfShardsIsShown(t *testing.T) {
 		g    shards.Generation
 		want wire.PluginShards
 	}{
-		{shards.Generation{Layout: one, Next: &two, Stage: shards.Draining, Cut: 7}, wire.PluginShards{Count: 1, Next: &wire.PluginShards{Count: 2}, Stage: "draining", Until: 7,
+		{shards.Generation{Layout: one, Next: &two, Stage: shards.Draining, Cut: 7}, wire.PluginShards{Count: 1, Next: &wire.PluginLayout{Count: 2}, Stage: "draining", Until: 7,
 			WaitsFor: "events that it has not read yet"}},
-		{shards.Generation{Layout: two, Next: &one, Stage: shards.Stopping}, wire.PluginShards{Count: 2, Next: &wire.PluginShards{Count: 1}, Stage: "stopping"}},
+		{shards.Generation{Layout: two, Next: &one, Stage: shards.Stopping}, wire.PluginShards{Count: 2, Next: &wire.PluginLayout{Count: 1}, Stage: "stopping"}},
 	} {
 		s := newSharded(t)
 		s.units.Generations = shards.NewGenerations(generations(tt.g))
@@ -268,6 +268,7 @@ func TestWorstConditionOfShards(t *testing.T) {
 		{stuck, open, wire.BreakerOpen, wire.Stuck, "shard 0 on a: event 4", 3},
 		{open, open, wire.Disabled, wire.Disabled, "as it was", 4},
 	} {
+		s.units.Last = func() uint64 { return 0 }
 		s.units.Owner = func(unit string) (spec.Member, bool) {
 			if unit == "h/0" {
 				return spec.Member{Name: "a", Progress: map[string]spec.Progress{unit: tt.first}}, true
@@ -277,6 +278,23 @@ func TestWorstConditionOfShards(t *testing.T) {
 		r := run.New(run.Config{Dispatcher: s.dispatcher, Units: s.units, Logger: slog.New(slog.DiscardHandler)})
 		if p := r.WithLag(wire.Plugin{Name: "h", State: tt.state, Reason: "as it was"}); p.State != tt.want || p.Reason != tt.reason || p.Lag != tt.lag {
 			t.Errorf("got %s, %q, a lag of %d; want %s, %q, %d", p.State, p.Reason, p.Lag, tt.want, tt.reason, tt.lag)
+		}
+	}
+}
+
+// TestLagSinceTheOwnerSaidSomething: what was appended after that is not read, also when the owner was
+// idle and has ended since.
+func TestLagSinceTheOwnerSaidSomething(t *testing.T) {
+	s := newSharded(t)
+	s.save(t, nil, event.Cursor{Name: "handler/h/0", Seq: 2}, event.Cursor{Name: "handler/h/1", Seq: 2})
+	s.units.Last = func() uint64 { return 9 }
+	for last, want := range map[uint64]uint64{5: 4, 9: 0, 12: 0} {
+		s.units.Owner = func(unit string) (spec.Member, bool) {
+			return spec.Member{Name: "a", Progress: map[string]spec.Progress{unit: {Last: last}}}, true
+		}
+		r := run.New(run.Config{Dispatcher: s.dispatcher, Units: s.units, Logger: slog.New(slog.DiscardHandler)})
+		if p := r.WithLag(wire.Plugin{Name: "h", State: wire.Standby}); p.Lag != want {
+			t.Errorf("said when the log ended at %d: got %d, want %d", last, p.Lag, want)
 		}
 	}
 }
@@ -294,6 +312,7 @@ func TestChangeOfShardsSaysWhatItWaitsFor(t *testing.T) {
 		t.Fatal(err)
 	}
 	wants := "4"
+	s.units.Last = func() uint64 { return 5 }
 	s.units.Owner = func(string) (spec.Member, bool) {
 		return spec.Member{Name: "a", Layouts: map[string]string{"h": wants}}, true
 	}

@@ -53,8 +53,9 @@ type Member struct {
 
 // Progress is how far a host is with a unit that it runs.
 type Progress struct {
-	Open   uint64    `json:"open,omitempty"`  // as in wire.LogReader
-	Lag    uint64    `json:"lag,omitempty"`   // the same
+	Open   uint64    `json:"open,omitempty"` // as in wire.LogReader
+	Lag    uint64    `json:"lag,omitempty"`  // the same, in a log that ends at Last
+	Last   uint64    `json:"last,omitempty"`
 	State  string    `json:"state,omitempty"` // wire.BreakerOpen or wire.Stuck; "" for neither
 	Reason string    `json:"reason,omitempty"`
 	Since  time.Time `json:"since,omitzero"` // when State was reached

@@ -235,11 +235,17 @@ type PluginShards struct {
 	OrderBy string `json:"order_by,omitempty"` // JSON Pointer: the events of a value there are of one shard; absent: in turn
 	// Next is absent unless they change. Stage: the hosts stop, draining what was begun up to the
 	// event Until, or ending.
-	Next  *PluginShards `json:"next,omitempty"`
+	Next  *PluginLayout `json:"next,omitempty"`
 	Stage string        `json:"stage,omitempty" jsonschema:"enum=stopping,enum=draining,enum=ending"`
 	Until uint64        `json:"until,omitempty"` // a Seq
 	// WaitsFor says what a change that is draining waits for, and the command that lists or ends it.
 	WaitsFor string `json:"waits_for,omitempty"`
+}
+
+// PluginLayout says how the events of a handler are divided.
+type PluginLayout struct {
+	Count   int    `json:"count"`
+	OrderBy string `json:"order_by,omitempty"` // as in PluginShards
 }
 
 // LogLine is a line that a plugin has logged.

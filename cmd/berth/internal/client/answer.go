@@ -31,6 +31,8 @@ const maxAnswer = 1 << 30
 func Success(method, path string) []int {
 	path, _, _ = strings.Cut(path, "?")
 	switch {
+	case method == http.MethodDelete && strings.HasPrefix(path, "/api/v1/plugins/uninstall/"): // 200: it remains on other hosts
+		return []int{http.StatusOK, http.StatusNoContent}
 	case method == http.MethodDelete && !strings.HasPrefix(path, "/api/v1/events/scheduled/"):
 		return []int{http.StatusNoContent}
 	case method != http.MethodPost:

@@ -117,19 +117,23 @@ func named(name string) func(wire.Plugin) error {
 
 // shards says how a handler is divided, and what it changes to.
 func shards(s wire.PluginShards) string {
-	text := fmt.Sprint(s.Count)
-	if s.OrderBy != "" {
-		text += " by " + s.OrderBy
-	}
+	text := layout(wire.PluginLayout{Count: s.Count, OrderBy: s.OrderBy})
 	if s.Next == nil {
 		return text
 	}
-	text += "; they change to " + shards(*s.Next)
+	text += "; they change to " + layout(*s.Next)
 	switch s.Stage {
 	case "draining":
 		return text + fmt.Sprintf(": events up to %d end first, the others wait", s.Until)
 	}
 	return text + ": the hosts give them away"
+}
+
+func layout(l wire.PluginLayout) string {
+	if l.OrderBy == "" {
+		return fmt.Sprint(l.Count)
+	}
+	return fmt.Sprintf("%d by %s", l.Count, l.OrderBy)
 }
 
 func (a app) print(p wire.Plugin) error {
