@@ -32,7 +32,7 @@ func Success(method, path string) []int {
 	path, _, _ = strings.Cut(path, "?")
 	switch {
 	case method == http.MethodDelete && strings.HasPrefix(path, "/api/v1/plugins/uninstall/"): // 200: it remains on other hosts
-		return []int{http.StatusOK, http.StatusNoContent}
+		return []int{http.StatusNoContent, http.StatusOK}
 	case method == http.MethodDelete && !strings.HasPrefix(path, "/api/v1/events/scheduled/"):
 		return []int{http.StatusNoContent}
 	case method != http.MethodPost:
@@ -82,7 +82,7 @@ func (c *Client) check(resp *http.Response, method, path, kind string) error {
 	if !slices.Contains(want, resp.StatusCode) {
 		return c.Unexpected(resp, fmt.Errorf("its status is %s", resp.Status))
 	}
-	if got := mediaType(resp); want[0] != http.StatusNoContent && got != kind {
+	if got := mediaType(resp); resp.StatusCode != http.StatusNoContent && got != kind {
 		return c.Unexpected(resp, fmt.Errorf("it is %q, not %s", got, kind))
 	}
 	return nil
