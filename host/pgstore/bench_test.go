@@ -3,6 +3,7 @@ package pgstore_test
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -58,17 +59,7 @@ func BenchmarkPublish(b *testing.B) {
 // BenchmarkPublishBare does the same statements in a loop over one connection, with groups of
 // as many events as there are publishers, which are made by as many goroutines meanwhile.
 func BenchmarkPublishBare(b *testing.B) {
-	schema := pgtest.Schema(b)
-	openWith(b, pgstore.Config{Schema: schema}).Close() //nolint:errcheck // it makes the tables
-	ctx := context.Background()
-	c, err := pgx.Connect(ctx, pgtest.URL(b))
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer c.Close(ctx) //nolint:errcheck // everything is committed
-	if _, err := c.Exec(ctx, `SET search_path = `+schema); err != nil {
-		b.Fatal(err)
-	}
+	bare := newBare(b)
 	events := make(chan *event.Event, benchPublishers)
 	go func() {
 		defer close(events)
@@ -79,27 +70,98 @@ func BenchmarkPublishBare(b *testing.B) {
 	began := time.Now()
 	b.ResetTimer()
 	for left := b.N; left > 0; {
-		var keys, subjects, envelopes [][]byte
-		var types []string
-		var size int64
+		group := make([]*event.Event, 0, benchPublishers)
 		for range min(left, benchPublishers) {
-			ev := <-events
-			keys, types = append(keys, []byte(ev.ID())), append(types, string(ev.Type()))
-			subjects, envelopes = append(subjects, []byte(ev.Subject())), append(envelopes, []byte(ev.Envelope()))
-			size += ev.Size()
+			group = append(group, <-events)
 		}
-		if _, err := c.Exec(ctx, `WITH h AS (UPDATE head SET seq = seq + $1::bigint, events = events + $1::bigint, bytes = bytes + $2::bigint
-			RETURNING seq - $1::bigint AS base)
-			INSERT INTO events (seq, idempotency_key, type, subject, appended_at, envelope, origin)
-			SELECT h.base + e.n, e.key, e.type, e.subject, 0, e.envelope, '' FROM h,
-			unnest($3::bytea[], $4::text[], $5::bytea[], $6::bytea[]) WITH ORDINALITY AS e (key, type, subject, envelope, n)
-			ON CONFLICT (idempotency_key) DO NOTHING`, int64(len(keys)), size, keys, types, subjects, envelopes); err != nil {
-			b.Fatal(err)
-		}
-		left -= len(keys)
+		bare.append(b, group)
+		left -= len(group)
 	}
 	b.StopTimer()
 	b.ReportMetric(float64(b.N)/time.Since(began).Seconds(), "events/s")
+}
+
+// BenchmarkPublishBareWaiting does so for as many publishers as BenchmarkPublish has, each of which
+// waits until its event is stored before it makes the next one. A group is all that wait.
+func BenchmarkPublishBareWaiting(b *testing.B) {
+	bare := newBare(b)
+	type call struct {
+		ev     *event.Event
+		stored chan struct{}
+	}
+	calls := make(chan call, benchPublishers)
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for first := range calls {
+			group := []call{first}
+			for more := true; more; {
+				runtime.Gosched() // those that were told a moment ago make their events
+				select {
+				case next, open := <-calls:
+					if more = open; open {
+						group = append(group, next)
+					}
+				default:
+					more = false
+				}
+			}
+			events := make([]*event.Event, len(group))
+			for i, c := range group {
+				events[i] = c.ev
+			}
+			bare.append(b, events)
+			for _, c := range group {
+				close(c.stored)
+			}
+		}
+	}()
+	rate := spread(b, benchPublishers, func(n int64) {
+		c := call{benchEvent(b, n), make(chan struct{})}
+		calls <- c
+		<-c.stored
+	})
+	close(calls)
+	<-stopped
+	b.ReportMetric(rate, "events/s")
+}
+
+// bare is a connection without anything of the engine.
+type bare struct{ *pgx.Conn }
+
+func newBare(b *testing.B) bare {
+	schema := pgtest.Schema(b)
+	openWith(b, pgstore.Config{Schema: schema}).Close() //nolint:errcheck // it makes the tables
+	ctx := context.Background()
+	c, err := pgx.Connect(ctx, pgtest.URL(b))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { c.Close(ctx) }) //nolint:errcheck // everything is committed
+	if _, err := c.Exec(ctx, `SET search_path = `+schema); err != nil {
+		b.Fatal(err)
+	}
+	return bare{c}
+}
+
+// append stores events in one statement.
+func (c bare) append(b *testing.B, group []*event.Event) {
+	var keys, subjects, envelopes [][]byte
+	var types []string
+	var size int64
+	for _, ev := range group {
+		keys, types = append(keys, []byte(ev.ID())), append(types, string(ev.Type()))
+		subjects, envelopes = append(subjects, []byte(ev.Subject())), append(envelopes, []byte(ev.Envelope()))
+		size += ev.Size()
+	}
+	if _, err := c.Exec(context.Background(), `WITH h AS (UPDATE head SET seq = seq + $1::bigint, events = events + $1::bigint, bytes = bytes + $2::bigint
+		RETURNING seq - $1::bigint AS base)
+		INSERT INTO events (seq, idempotency_key, type, subject, appended_at, envelope, origin)
+		SELECT h.base + e.n, e.key, e.type, e.subject, 0, e.envelope, '' FROM h,
+		unnest($3::bytea[], $4::text[], $5::bytea[], $6::bytea[]) WITH ORDINALITY AS e (key, type, subject, envelope, n)
+		ON CONFLICT (idempotency_key) DO NOTHING`, int64(len(keys)), size, keys, types, subjects, envelopes); err != nil {
+		b.Error(err)
+	}
 }
 
 // BenchmarkOutcomes stores plain successes of one handler under a fence, in groups as a recorder
