@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -156,30 +157,35 @@ func (s *server) plugin(t *testing.T, name string) (p wire.Plugin, err error) {
 	return p, err
 }
 
-// class publishes an event and waits for the class of the error that a handler's
-// delivery of it has.
+// class returns the class of the error that a delivery of a handler has, of any event: the newest one
+// can wait for the breaker.
 func (s *server) class(t *testing.T, handler string) event.Class {
 	t.Helper()
-	r, err := post(t.Context(), s.Client)
-	if err != nil {
-		t.Fatal(err)
-	}
 	class := ""
 	await(t, "a delivery of "+handler+" has failed", func() error {
-		var ev wire.Event
-		if _, err := s.Call(t.Context(), "GET", "/api/v1/events/"+r.EventID, nil, &ev); err != nil {
-			return err
-		}
-		for _, d := range ev.Deliveries {
-			if d.Plugin == handler && d.Error != nil {
-				class = d.Error.Class
-				return nil
+		for _, status := range []event.Status{event.StatusRetrying, event.StatusDead} {
+			var failed wire.List[wire.Event]
+			if _, err := s.Call(t.Context(), "GET", "/api/v1/events?handler="+handler+"&limit=1&status="+string(status), nil, &failed); err != nil {
+				return err
 			}
-			if d.Plugin == handler && d.Status == "ok" {
-				return nil
+			for _, found := range failed.Items {
+				var meta event.Metadata
+				if err := json.Unmarshal(found.Metadata, &meta); err != nil {
+					return err
+				}
+				var ev wire.Event
+				if _, err := s.Call(t.Context(), "GET", "/api/v1/events/"+meta.EventID, nil, &ev); err != nil {
+					return err
+				}
+				for _, d := range ev.Deliveries {
+					if d.Plugin == handler && d.Error != nil {
+						class = d.Error.Class
+						return nil
+					}
+				}
 			}
 		}
-		return fmt.Errorf("deliveries: %+v", ev.Deliveries)
+		return errors.New("no event is retrying or dead")
 	})
 	return event.Class(class)
 }
