@@ -356,7 +356,7 @@ func (w *world) owners() map[string]string {
 
 // run lets the time of the test's own clock pass, and checks all the time.
 func (w *world) run(d time.Duration) {
-	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(5 * time.Millisecond) { // of the test's own clock
 		w.check()
 	}
 }
